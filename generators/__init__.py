@@ -1,0 +1,63 @@
+"""The generator backends that ship with guidegen. Torch-free: each names the module it lives in."""
+
+from guidegen.backend import Backend, Defaults, GeneratorInfo
+
+COLLAGE = Backend(
+    name="collage",
+    variants={
+        "": GeneratorInfo(
+            name="collage",
+            summary="a picture laid from cut-out drawings; crisp, instant, works offline",
+            sizes=(64, 4096),
+            default_size=512,
+            latents={
+                "place": "[6, 2]",
+                "scale": "[6]",
+                "angle": "[6]",
+                "tint": "[6, 3]",
+                "dye": "[6]",
+                "backdrop": "[2, 3]",
+                "patch": "[6] choice",
+                "phrase": "[6] choice",
+            },
+            licence="patches: MIT, Apache-2.0, public domain (see ATTRIBUTION.md)",
+            source="CLIP-CLOP, Mirowski et al. 2022 (arXiv:2205.03146)",
+            defaults=Defaults(steps=60, lr=0.05, cutouts=8, starts=48, noise=0.02),
+        )
+    },
+    target="generators.collage:build",
+)
+
+FOURIER = Backend(
+    name="fourier",
+    variants={
+        "": GeneratorInfo(
+            name="fourier",
+            summary="Fourier coefficients in decorrelated colours; wants a real CLIP",
+            sizes=(32, 2048),
+            default_size=384,
+            latents={"spectrum": "[3, H, W/2+1, 2]"},
+            licence="no weights",
+            source="Feature Visualization, Olah et al. 2017 (doi:10.23915/distill.00007)",
+            defaults=Defaults(steps=200, lr=0.05, cutouts=32),
+        )
+    },
+    target="generators.fourier:build",
+)
+
+PIXELS = Backend(
+    name="pixels",
+    variants={
+        "": GeneratorInfo(
+            name="pixels",
+            summary="the image itself is the latent; for teaching, and to finish other pictures",
+            sizes=(16, 2048),
+            default_size=384,
+            latents={"pixels": "[3, H, W]"},
+            licence="no weights",
+            source="Simonyan et al. 2014 (arXiv:1312.6034)",
+            defaults=Defaults(steps=200, lr=0.02, cutouts=32),
+        )
+    },
+    target="generators.pixels:build",
+)

@@ -1,0 +1,112 @@
+"""The collage's patches: an atlas of RGBA drawings, decoded one by one when they are used."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from guidegen.errors import WeightsError
+from guidegen.interfaces import Entry, Images
+
+THUMBNAIL = 128
+
+# Where things are in a picture that holds others too, told by the last word of a patch's name.
+_SKY = frozenset(
+    {"sun", "moon", "star", "stars", "cloud", "clouds", "rainbow", "comet", "lightning", "planet"}
+    | {"satellite", "meteor", "sunrise", "ufo", "airplane", "helicopter", "balloon", "kite", "bat"}
+)
+_GROUND = frozenset(
+    {"hill", "hills", "mountain", "mountains", "island", "grass", "field", "road", "wave", "waves"}
+    | {"sea", "lake", "river", "beach", "desert", "meadow", "snow", "forest"}
+)
+
+
+def _group(record: dict[str, Any]) -> str:
+    """Scene | sky | ground | object."""
+    if record.get("scene"):
+        return "scene"
+    words = record["caption"].lower().split()
+    head = words[-1] if words else ""
+    return "sky" if head in _SKY else "ground" if head in _GROUND else "object"
+
+
+class Atlas:
+    """A zip of `patches.jsonl` and the pictures it names; also the collage's vocabulary.
+
+    Raises:
+        WeightsError: the file is missing or broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+            lines = self._zip.read("patches.jsonl").decode("utf-8").splitlines()
+            self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise WeightsError(
+                f"can't read the collage's patches at {path}: {error}; reinstall guidegen"
+            ) from None
+        self.texture = lru_cache(maxsize=256)(self._texture)
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """One entry a patch."""
+        return tuple(
+            Entry(record["caption"], tuple(record.get("keywords", ())), _group(record))
+            for record in self.records
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def thumbnails(self, indices: Sequence[int]) -> Images:
+        """The patches on light grey, [n, 3, 128, 128]."""
+        out = []
+        for index in indices:
+            texture = self.texture(index)
+            small = F.interpolate(texture[None], (THUMBNAIL, THUMBNAIL), mode="area")[0]
+            out.append(small[:3] + 0.92 * (1 - small[3:]))
+        return torch.stack(out).clamp(0, 1)
+
+    def _texture(self, index: int) -> Tensor:
+        """Premultiplied RGBA [4, s, s] in [0, 1], the drawing centred in a square."""
+        try:
+            image = Image.open(io.BytesIO(self._zip.read(self.records[index]["file"])))
+            pixels = np.asarray(image.convert("RGBA"))
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise WeightsError(
+                f"patch {index} of {self.path} is broken: {error}; reinstall guidegen"
+            ) from None
+        rgba = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+        _, height, width = rgba.shape
+        side = max(height, width) + 2  # a clear border, so that edges blend when sampled
+        left, top = (side - width) // 2, (side - height) // 2
+        rgba = F.pad(rgba, (left, side - width - left, top, side - height - top))
+        return torch.cat([rgba[:3] * rgba[3:], rgba[3:]])
+
+    @cache  # noqa: B019  one atlas lives as long as the process
+    def shape(self, index: int) -> tuple[float, float]:
+        """Half extents (x, y) of the drawing in its square, 0 to 1."""
+        alpha = self.texture(index)[3] > 0.1
+        side = alpha.shape[0]
+        rows, columns = alpha.any(1).sum().item(), alpha.any(0).sum().item()
+        return columns / side, rows / side
+
+    @cache  # noqa: B019
+    def lightness(self, index: int) -> float:
+        """Mean lightness of the opaque part, 0 to 1."""
+        texture = self.texture(index)
+        return float(texture[:3].mean(0).sum() / texture[3].sum().clamp(min=1e-6))

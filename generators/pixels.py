@@ -1,0 +1,60 @@
+"""The image is the latent: the plainest generator, and the template for writing another."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from guidegen.backend import GeneratorInfo
+from guidegen.interfaces import Images, Latents, Preference, Vocabulary
+from guidegen.ops import clamp_with_grad
+
+
+class Pixels:
+    """Latents: `pixels` [B, 3, H, W] in [0, 1].
+
+    Source: Simonyan, Vedaldi & Zisserman 2014 (arXiv:1312.6034), section 2.
+    """
+
+    vocabulary: Vocabulary | None = None
+
+    def __init__(self, info: GeneratorInfo, size: tuple[int, int], device: str) -> None:
+        self.info, self.size, self.device = info, size, device
+
+    def init(
+        self,
+        batch: int,
+        *,
+        rngs: Sequence[torch.Generator],
+        preference: Sequence[Preference] | None = None,
+    ) -> Latents:
+        """Grey with a little noise, so that no pixel starts at a bound."""
+        drawn = [torch.randn(3, *self.size, generator=rng) for rng in rngs[:batch]]
+        return {"pixels": (0.5 + 0.05 * torch.stack(drawn)).to(self.device)}
+
+    def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
+        """The pixels themselves; another `size` is an antialiased resampling."""
+        images = clamp_with_grad(latents["pixels"])
+        return images if size in (None, self.size) else _resize(images, size or self.size)
+
+    def constrain_(self, latents: Latents) -> None:
+        """Keep every pixel in [0, 1]."""
+        latents["pixels"].data.clamp_(0, 1)
+
+    def prior(self, latents: Latents) -> Tensor:
+        """None."""
+        return torch.zeros(len(latents["pixels"]), device=self.device)
+
+    def encode(self, images: Images) -> Latents:
+        """The image at this generator's size."""
+        return {"pixels": _resize(images, self.size).clamp(0, 1).to(self.device)}
+
+
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def build(info: GeneratorInfo, *, size: tuple[int, int], device: str) -> Pixels:
+    """Entry point; see `guidegen.backend.Backend`."""
+    return Pixels(info, size, device)

@@ -1,0 +1,7 @@
+"""`python -m guidegen.cli`."""
+
+import sys
+
+from guidegen.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,187 @@
+"""`guidegen generate`, which is also plain `guidegen PROMPT...`.
+
+The flags are made from RunConfig's fields: one field, one flag.
+"""
+
+import inspect
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from guidegen import registry, runs
+from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
+from guidegen.errors import ConfigError, RunInterruptedError
+
+if TYPE_CHECKING:
+    from guidegen.engine import Picture
+
+_SHORT = {"generator": "-g", "out": "-o"}
+# Seeds that are drawn stay short enough to be typed.
+_DRAWN_SEEDS = 2**32
+_PICTURE = Group("Settings of the picture", sort_key=1)
+_CALL = Group("This call", sort_key=2)
+
+
+def generate(
+    *prompts: str,
+    count: int = 1,
+    config: Path | None = None,
+    print_config: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> None:
+    """Draw a picture of each prompt."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    merged = {**(read_toml(config) if config else {}), **given}
+    configs = plan(prompts, merged, count=count)
+    if print_config:
+        if len(configs) > 1:
+            raise ConfigError("--print-config prints one config; give it one prompt and no --count")
+        print(to_toml(configs[0]), end="")
+        return
+    _refuse_early(configs)
+    if not quiet:
+        _announce(configs, count=count, drawn="seed" not in merged)
+    _draw(configs, force=force, quiet=quiet)
+
+
+def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> list[RunConfig]:
+    """One config for each prompt and seed.
+
+    Args:
+        prompts: what to draw; empty takes the prompt that the settings name.
+        settings: RunConfig fields that the user named. Without a seed one is drawn.
+        count: pictures of each prompt, with consecutive seeds.
+
+    Raises:
+        ConfigError: a setting is wrong, or there is no prompt.
+    """
+    prompts = prompts or ([settings["prompt"]] if "prompt" in settings else [])
+    if not prompts:
+        raise ConfigError('there is no prompt; try: guidegen "a red apple"')
+    if count < 1:
+        raise ConfigError(f"--count: draw at least 1 picture, not {count}")
+    if "seed" not in settings:
+        settings = {**settings, "seed": secrets.randbelow(_DRAWN_SEEDS)}
+    bases = [make_config({**settings, "prompt": prompt}) for prompt in prompts]
+    if bases[0].seed + count - 1 > MAX_SEED:
+        raise ConfigError(f"--seed: with --count {count} the seed can be {MAX_SEED - count + 1}")
+    return [
+        make_config({**base.model_dump(exclude_unset=True), "seed": base.seed + number})
+        for base in bases
+        for number in range(count)
+    ]
+
+
+def _refuse_early(configs: Sequence[RunConfig]) -> None:
+    """Refuse what can be refused before torch is loaded, which takes seconds."""
+    for name in dict.fromkeys(config.generator for config in configs):
+        registry.find(name)
+    runs.check_writable(configs[0].out)
+
+
+def _announce(configs: Sequence[RunConfig], *, count: int, drawn: bool) -> None:
+    """Say what people may not expect: several pictures, a seed that was drawn."""
+    prompts = [config.prompt for config in configs[::count]]
+    if len(prompts) > 1 and not any(" " in prompt for prompt in prompts):
+        words = " ".join(prompts)
+        _note(f'{len(prompts)} prompts; to draw one picture, quote the words: guidegen "{words}"')
+    if drawn:
+        _note(f"seed {configs[0].seed}, drawn at random; --seed {configs[0].seed} makes it again")
+
+
+def _draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
+    from guidegen import engine
+    from guidegen.recorders.progress import Progress
+
+    def recorders(batch: Sequence[RunConfig]) -> Sequence[Progress]:
+        label = batch[0].prompt[:40] if len(batch) == 1 else f"{len(batch)} pictures"
+        return [] if quiet else [Progress(label)]
+
+    finished = 0
+    try:
+        for picture in engine.generate(configs, recorders=recorders, force=force):
+            finished += 1
+            # The path alone, and at once, so that scripts can use it.
+            print(picture.path, flush=True)
+            if not quiet:
+                _note(_summary(picture))
+    except KeyboardInterrupt:
+        raise RunInterruptedError(
+            f"stopped; {finished} of {len(configs)} pictures were finished and are kept"
+        ) from None
+
+
+def _summary(picture: "Picture") -> str:
+    parts = [f"seed {picture.config.seed}"]
+    parts += [f"{name} {value:.3f}" for name, value in picture.scores.items()]
+    if picture.reused:
+        parts.append("made earlier (--force makes it again)")
+    elif picture.run is not None and picture.run.seconds is not None:
+        parts.append(f"{picture.run.seconds:.1f} s")
+    return "  " + ", ".join(parts)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _signature() -> inspect.Signature:
+    """What cyclopts reads: the prompts, a flag for each field of RunConfig, and this call's own."""
+    keyword, words = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL
+    what = Annotated[str, Parameter(help="What to draw; one picture each.")]
+    found = [inspect.Parameter("prompts", words, annotation=what)]
+    for name, field in RunConfig.model_fields.items():
+        if name == "prompt":
+            continue
+        default = field.get_default(call_default_factory=True)
+        flag = f"--{name.replace('_', '-')}"
+        if name == "seed":
+            shown = " [default: drawn at random]"
+        elif default in (None, (), "", False, True):
+            shown = ""
+        else:
+            shown = f" [default: {', '.join(default) if isinstance(default, tuple) else default}]"
+        parameter = Parameter(
+            name=[flag, *([_SHORT[name]] if name in _SHORT else [])],
+            negative=f"--no-{name.replace('_', '-')}" if field.annotation is bool else (),
+            help=(field.description or "") + shown,
+            group=_PICTURE,
+        )
+        # None stands for "not named", so that --config and the defaults can fill it in.
+        annotation: Any = field.annotation
+        optional = _annotate(annotation | None, parameter)
+        found.append(inspect.Parameter(name, keyword, default=None, annotation=optional))
+    for name, kind, default, flags, text in _CALL_FLAGS:
+        annotation = _annotate(kind, Parameter(name=flags, help=text, group=_CALL))
+        found.append(inspect.Parameter(name, keyword, default=default, annotation=annotation))
+    return inspect.Signature(found)
+
+
+def _annotate(kind: Any, parameter: Parameter) -> Any:
+    return Annotated[kind, parameter]
+
+
+_CALL_FLAGS: list[tuple[str, Any, Any, list[str], str]] = [
+    (
+        "count",
+        int,
+        1,
+        ["--count", "-n"],
+        "Pictures of each prompt, seeds one after another.",
+    ),
+    ("config", Path | None, None, ["--config"], "TOML file with settings (see --print-config)."),
+    ("print_config", bool, False, ["--print-config"], "Print the TOML of this call, draw nothing."),
+    ("force", bool, False, ["--force"], "Draw although an identical run is finished."),
+    ("quiet", bool, False, ["--quiet", "-q"], "Only paths and errors."),
+]
+
+generate.__signature__ = _signature()  # type: ignore[attr-defined]
+generate.__annotations__ = {
+    name: parameter.annotation for name, parameter in _signature().parameters.items()
+}

@@ -1,0 +1,114 @@
+"""The command line's entry: finds the command, turns errors into one line and an exit code.
+
+Exit codes are those of `guidegen.errors`, and 70 for a bug, 141 when nobody reads the output.
+"""
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from guidegen.cli.generate import generate
+from guidegen.cli.generators import generators
+from guidegen.cli.help import Columns
+from guidegen.cli.show import show
+from guidegen.errors import GuidegenError, RunInterruptedError
+from guidegen.metadata import own_version
+
+USAGE = 2
+BUG = 70
+BROKEN_PIPE = 141
+
+SHORT_HELP = """\
+guidegen draws a picture of a prompt:
+
+  guidegen "a red apple"
+  guidegen "a lighthouse on a cliff | fog:0.3" --seed 7 -n 4
+
+Every setting: guidegen --help
+"""
+
+HELP = """\
+Draw a picture of a prompt, guided by CLIP.
+
+Try:
+  guidegen "a red apple"                        one picture, in outputs/
+  guidegen "a red apple" "a green pear" -n 4    four seeds of each
+  guidegen "a castle | mountains:0.5 | fog:-0.3" --out castle.png
+  guidegen "an owl" --generator fourier --size 768x512 --steps 300 --seed 7
+  guidegen show castle.png                      how it was made, and the command
+
+A prompt is text:weight:stop, parts joined by |; a negative weight pushes away.
+A flag goes before --config, which goes before what suits the generator.
+Paths of finished pictures go to stdout, everything else to stderr.
+--traceback, anywhere, shows where an error comes from.
+"""
+
+app = App(
+    name="guidegen",
+    help=HELP,
+    usage="Usage: guidegen [generate] PROMPT... [OPTIONS]\n       guidegen COMMAND --help\n",
+    help_format="plaintext",
+    help_formatter=Columns(),
+    version=lambda: f"guidegen {own_version()}",
+    default_parameter=Parameter(negative=(), show_default=False),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+app.default(generate)
+app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
+app.command(show)
+app.command(generators)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the words after the program's name; None takes them from the system.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = words[: words.index("--")] if "--" in words else words
+    with_traceback = "--traceback" in options
+    if with_traceback:
+        words.remove("--traceback")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A prompt may hold what an old terminal can't show; that is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if not words:
+        print(SHORT_HELP, end="")
+        return 0
+    try:
+        app(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone, like `head`. Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:
+        if with_traceback:
+            traceback.print_exc()
+        message, code = _explain(error)
+        print(f"guidegen: {' '.join(message.split())}", file=sys.stderr)
+        return code
+    return 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """The one line that people see, and the exit code."""
+    if isinstance(error, GuidegenError):
+        return str(error), error.exit_code
+    if isinstance(error, CycloptsError):
+        return f"{error} (see guidegen --help)", USAGE
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; nothing was being drawn yet", RunInterruptedError.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory; try a smaller --size or --cutout-batch", GuidegenError.exit_code
+    what = f"bug: {type(error).__name__}: {error}"
+    return f"{what} (please report what --traceback adds to it)", BUG

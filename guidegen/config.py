@@ -1,0 +1,191 @@
+"""RunConfig: one model for flags, TOML keys, API arguments, image metadata and job records.
+
+Torch-free: everything here is read before any work starts.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from guidegen.errors import ConfigError, GuidegenError
+from guidegen.prompt import parse_scenes
+
+MAX_SEED = 2**63 - 1
+MAX_SIDE = 4096
+# Fields that name places and machines; no pixel depends on them.
+_NOT_PIXELS = frozenset({"out", "metadata", "video"})
+
+
+class RunConfig(BaseModel):
+    """Everything that decides one picture. Immutable; unknown keys are refused.
+
+    None means "what suits the generator" (see `guidegen generators`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    prompt: str = Field(description="What to draw: text:weight:stop, parts joined by |.")
+    negative: tuple[str, ...] = Field((), description="What to push away from; may be repeated.")
+    template: str = Field(
+        "", description="Words around the prompt: 'a photo of {}', or 'imagenet' for 80 averaged."
+    )
+    generator: str = Field("collage", description="Backend, or backend/variant.")
+    perceptor: tuple[str, ...] = Field(
+        ("embedded",),
+        min_length=1,
+        description="CLIP as NAME/TAG, local-dir:PATH or embedded, with @WEIGHT; may be repeated.",
+    )
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Fixes the random numbers of this picture.")
+    steps: int | None = Field(None, ge=0, le=1_000_000, description="Optimiser steps.")
+    cutouts: int | None = Field(None, ge=1, le=4096, description="Crops that CLIP sees each step.")
+    cutout_batch: int = Field(
+        32, ge=1, le=4096, description="Cutouts sent through CLIP at once; bounds memory."
+    )
+    starts: int | None = Field(None, ge=1, le=4096, description="Starts drawn; the best goes on.")
+    size: str | None = Field(None, description="Picture size in pixels: 512 or WIDTHxHEIGHT.")
+    lr: float | None = Field(None, gt=0, le=100, allow_inf_nan=False, description="Learning rate.")
+    optimizer: Literal["adam", "adamw", "radam", "nadam", "sgd"] = Field(
+        "adam", description="Any of torch.optim's that is named here."
+    )
+    distance: Literal["spherical", "cosine"] = Field(
+        "spherical", description="How far image and text features are apart."
+    )
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
+    )
+    init_image: Path | None = Field(None, description="Picture to start from.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Arithmetic of CLIP; auto is what is fastest here without harm."
+    )
+    out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
+    metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("the prompt holds a NUL character")
+        parse_scenes(value)
+        return value.strip()
+
+    @field_validator("negative", "perceptor", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("negative")
+    @classmethod
+    def _negative(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not text.strip() for text in value):
+            raise ValueError("a negative prompt is empty")
+        return value
+
+    @field_validator("template")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        if value and value != "imagenet" and "{}" not in value:
+            raise ValueError("a template needs {} where the prompt goes, like 'a photo of {}'")
+        return value
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        if value is None:
+            return None
+        text = str(value).lower().strip()
+        if not re.fullmatch(r"\d{1,6}(x\d{1,6})?", text):
+            raise ValueError(f"{value!r} is no size; write 512 or 640x384")
+        if not all(16 <= int(side) <= MAX_SIDE for side in text.split("x")):
+            raise ValueError(f"sides must be between 16 and {MAX_SIDE} pixels, not {text}")
+        return text
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+            raise ValueError(f"{value!r} is no device; use auto, cpu, cuda, cuda:1 or mps")
+        return value
+
+    def height_width(self) -> tuple[int, int] | None:
+        """The size as (height, width) in pixels, or None for the generator's own."""
+        if self.size is None:
+            return None
+        width, _, height = self.size.partition("x")
+        return int(height or width), int(width)
+
+    def digest(self, models: Mapping[str, str] | None = None) -> str:
+        """SHA-256 over everything that changes the pixels.
+
+        Args:
+            models: name -> digest of the weights in use; they change the pixels too.
+        """
+        fields = self.model_dump(mode="json", exclude=set(_NOT_PIXELS))
+        if self.init_image is not None and self.init_image.is_file():
+            # The same path may hold another picture tomorrow.
+            fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+Overrides = Annotated[dict[str, Any], "RunConfig fields that the user named"]
+
+
+def make_config(fields: Mapping[str, Any]) -> RunConfig:
+    """Build a RunConfig.
+
+    Raises:
+        ConfigError: a field is wrong or unknown; one line that names each.
+    """
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        problems = error.errors()
+        inner = problems[0].get("ctx", {}).get("error")
+        if len(problems) == 1 and isinstance(inner, GuidegenError):
+            raise inner from None
+        raise ConfigError("; ".join(_explain(problem) for problem in problems)) from None
+
+
+def _explain(problem: Any) -> str:
+    name = "--" + ".".join(str(part) for part in problem["loc"]).replace("_", "-")
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting {name.removeprefix('--')!r}; see guidegen generate --help"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "value_error":  # ours, which say what they got
+        return f"{name}: {message}"
+    return f"{name}: {message[:1].lower()}{message[1:]} (got {problem.get('input')!r})"
+
+
+def read_toml(path: Path) -> Overrides:
+    """Settings from a TOML file whose keys are RunConfig's fields.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or names an unknown setting.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no config file at {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"can't read the config file {path}: {error}") from None
+    for key in values:
+        if key not in RunConfig.model_fields:
+            raise ConfigError(f"{path}: unknown setting {key!r}; see guidegen generate --help")
+    return values
+
+
+def to_toml(config: RunConfig) -> str:
+    """The config as a TOML file that `read_toml` takes back; None fields are left out."""
+    lines = []
+    for key, value in config.model_dump(mode="json", exclude_none=True).items():
+        # JSON strings, numbers, booleans and lists of strings are TOML as they stand, but for DEL.
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{key} = {text}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,449 @@
+"""The composition root: configs in, finished pictures out.
+
+Configs that differ only in prompt, negative prompts and seed advance together as candidates of one
+batch; models are loaded once.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from guidegen import metadata
+from guidegen.backend import GeneratorInfo
+from guidegen.config import RunConfig
+from guidegen.cutouts import CutoutSettings
+from guidegen.errors import ConfigError, InputImageError, RunInterruptedError
+from guidegen.interfaces import Candidate, Encodes, Generator, Images, Step
+from guidegen.objective import Eye, Objective, Target
+from guidegen.ops import rows
+from guidegen.optimize import Loop, LoopSettings, optimize
+from guidegen.perceptor import (
+    Ensemble,
+    check_specs,
+    encode_prompt,
+    load_ensemble,
+    truncated_words,
+)
+from guidegen.prompt import Prompt, parse_scenes
+from guidegen.recorders import Recorder, record
+from guidegen.recorders.image import to_pil
+from guidegen.recorders.jsonl import Jsonl
+from guidegen.recorders.trajectory import Trajectory
+from guidegen.registry import find
+from guidegen.runs import Run, RunStore, check_writable, picture_path, write_atomic
+from guidegen.search import best_of, prefer
+from guidegen.steps import averaged
+
+log = logging.getLogger(__name__)
+
+# Candidates in one batch: wide enough to fill a GPU; a CPU takes them one by one anyway.
+_WIDTH = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One finished picture.
+
+    Attributes:
+        config: what was really used, with every default filled in.
+        image: the picture.
+        path: where the final PNG lies; None if nothing was written.
+        run: the run directory; None if nothing was written.
+        scores: name -> figure.
+        reused: an identical finished run was found, so nothing was computed.
+    """
+
+    config: RunConfig
+    image: Image.Image
+    path: Path | None
+    run: Run | None
+    scores: dict[str, float]
+    reused: bool = False
+
+
+def check(configs: Sequence[RunConfig]) -> None:
+    """Refuse what can be refused before any work starts.
+
+    Raises:
+        GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
+            devices that are not there.
+    """
+    for config in {_key(config): config for config in configs}.values():
+        if len(parse_scenes(config.prompt)) > 1:
+            raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
+        _size(config, _info(config))
+        check_specs(config.perceptor)
+        _device(config)
+        if config.init_image is not None:
+            _read_init(config.init_image, (8, 8))
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Fill every None with what suits the generator."""
+    info = _info(config)
+    height, width = _size(config, info)
+    values: dict[str, Any] = {
+        "steps": info.defaults.steps,
+        "lr": info.defaults.lr,
+        "cutouts": info.defaults.cutouts,
+        "starts": info.defaults.starts,
+    }
+    values = {name: value for name, value in values.items() if getattr(config, name) is None}
+    size = str(width) if width == height else f"{width}x{height}"
+    return config.model_copy(update={**values, "size": size, "device": _device(config)})
+
+
+def generate(
+    configs: Sequence[RunConfig],
+    *,
+    recorders: Callable[[Sequence[RunConfig]], Sequence[Recorder]] | None = None,
+    write: bool = True,
+    force: bool = False,
+) -> Iterator[Picture]:
+    """Make the pictures; yields each as soon as it is finished.
+
+    Args:
+        configs: one per picture.
+        recorders: makes the recorders of one batch from its configs (progress, say).
+        write: write run directories and pictures.
+        force: make a picture again although an identical run is finished.
+
+    Raises:
+        RunInterruptedError: after Ctrl-C; the pictures so far are written as "interrupted".
+        GuidegenError: as `check`, before any work; or broken weights.
+    """
+    check(configs)
+    if write:
+        for out in sorted({config.out for config in configs}):
+            check_writable(out)
+    total = len(configs)
+    jobs = [(index, resolve(config)) for index, config in enumerate(configs)]
+    groups: dict[str, list[tuple[int, RunConfig]]] = {}
+    for index, config in jobs:
+        groups.setdefault(_key(config), []).append((index, config))
+    for group in groups.values():
+        session = _open_session(group[0][1])
+        waiting = iter(group)
+        while chunk := list(islice(waiting, _WIDTH)):
+            todo = []
+            for index, config in chunk:
+                found = _find(config, session) if write and not force else None
+                if found is None:
+                    todo.append((index, config))
+                else:
+                    yield _reuse(found, config, index, total)
+            if todo:
+                yield from _make(session, todo, total, recorders, write)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Loaded models for one kind of run."""
+
+    generator: Generator
+    ensemble: Ensemble
+    digests: dict[str, str]
+
+
+def _key(config: RunConfig) -> str:
+    """Equal for configs that can advance together."""
+    return config.model_copy(update={"prompt": "", "negative": (), "seed": 0}).model_dump_json()
+
+
+def _open_session(config: RunConfig) -> _Session:
+    height, width = config.height_width() or (0, 0)
+    return _load_session(
+        config.generator, (height, width), config.perceptor, config.device, config.precision
+    )
+
+
+@lru_cache(maxsize=2)
+def _load_session(
+    generator_name: str,
+    size: tuple[int, int],
+    perceptors: tuple[str, ...],
+    device: str,
+    precision: str,
+) -> _Session:
+    backend, variant = find(generator_name)
+    generator: Generator = backend.load(variant, size=size, device=device)
+    ensemble = load_ensemble(perceptors, device=device, precision=precision)
+    digests = dict(ensemble.digests())
+    if generator.vocabulary is not None:
+        digests[generator_name] = generator.vocabulary.digest
+    return _Session(generator, ensemble, digests)
+
+
+def _make(
+    session: _Session,
+    jobs: Sequence[tuple[int, RunConfig]],
+    total: int,
+    recorders: Callable[[Sequence[RunConfig]], Sequence[Recorder]] | None,
+    write: bool,
+) -> Iterator[Picture]:
+    """Optimise one batch of candidates and write their pictures."""
+    configs = [config for _, config in jobs]
+    first = configs[0]
+    candidates = [_candidate(config) for config in configs]
+    loop = _loop(session, first, configs, candidates)
+    runs = [_create_run(config, session) if write else None for config in configs]
+    last: Step | None = None
+    with ExitStack() as stack:
+        watchers: list[Recorder] = list(recorders(configs)) if recorders else []
+        for row, run in enumerate(runs):
+            if run is not None:
+                watchers.append(Jsonl(run.path / "steps.jsonl", row=row))
+                watchers.append(Trajectory(run.write, row=row))
+        try:
+            steps = stack.enter_context(closing(record(_steps(session, loop, first), watchers)))
+            for step in steps:
+                last = step
+        except KeyboardInterrupt:
+            stack.close()
+            kept = _keep(session, loop, jobs, runs, last, total)
+            raise RunInterruptedError(
+                f"stopped; the {kept} picture{'s' * (kept != 1)} so far and all finished ones are "
+                "kept; run the same command to make them again"
+            ) from None
+        except BaseException as error:
+            for run in runs:
+                if run is not None:
+                    run.fail(error)
+            raise
+    assert last is not None
+    for row, (index, config) in enumerate(jobs):
+        image, scores = _finish(session, loop, last, row)
+        yield _write(session, runs[row], config, image, scores, index, total, "finished")
+
+
+def _steps(session: _Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
+    generator = session.generator
+    preference = None
+    if config.init_image is not None:
+        assert isinstance(generator, Encodes)
+        size = config.height_width() or (0, 0)
+        start = generator.encode(_read_init(config.init_image, size).to(config.device))
+        index = torch.zeros(len(loop.candidates), dtype=torch.long, device=config.device)
+        latents = rows(start, index)
+    else:
+        if generator.vocabulary is not None:
+            preference = prefer(session.ensemble, generator.vocabulary, loop.candidates)
+        latents = best_of(loop, config.starts or 1, preference=preference)
+    steps = optimize(loop, latents, preference=preference)
+    return averaged(steps, config.ema, generator.decode) if config.ema else steps
+
+
+def _loop(
+    session: _Session,
+    config: RunConfig,
+    configs: Sequence[RunConfig],
+    candidates: Sequence[Candidate],
+) -> Loop:
+    defaults = _info(config).defaults
+    eyes = [
+        Eye(
+            perceptor,
+            weight,
+            [
+                _target(perceptor, candidate, each)
+                for candidate, each in zip(candidates, configs, strict=True)
+            ],
+        )
+        for perceptor, weight in session.ensemble
+    ]
+    assert config.steps is not None
+    assert config.lr is not None
+    assert config.cutouts is not None
+    return Loop(
+        generator=session.generator,
+        objective=Objective(eyes, distance=config.distance),
+        cutouts=CutoutSettings(count=config.cutouts, noise=defaults.noise),
+        candidates=candidates,
+        settings=LoopSettings(
+            steps=config.steps,
+            lr=config.lr,
+            optimizer=config.optimizer,
+            cutout_batch=config.cutout_batch,
+            group=1 if config.device == "cpu" else _WIDTH,
+        ),
+    )
+
+
+def _candidate(config: RunConfig) -> Candidate:
+    (scene,) = parse_scenes(config.prompt)
+    away = tuple(Prompt(text.strip(), weight=-0.5) for text in config.negative)
+    rng = torch.Generator().manual_seed(config.seed)
+    return Candidate((*scene, *away), config.seed, rng)
+
+
+def _target(perceptor: Any, candidate: Candidate, config: RunConfig) -> Target:
+    for prompt in candidate.prompts:
+        cut = truncated_words(perceptor, prompt.text)
+        if cut:
+            log.warning("%s reads only the start of the prompt; cut off: %r", perceptor.name, cut)
+    features = torch.stack(
+        [encode_prompt(perceptor, prompt.text, config.template) for prompt in candidate.prompts]
+    )
+    weights = features.new_tensor([prompt.weight for prompt in candidate.prompts])
+    stops = features.new_tensor([prompt.stop for prompt in candidate.prompts])
+    return Target(features, weights, stops)
+
+
+@torch.no_grad()
+def _finish(
+    session: _Session, loop: Loop, step: Step, row: int
+) -> tuple[Image.Image, dict[str, float]]:
+    """The picture at its full size, and how near each CLIP finds it to the prompt."""
+    latents = rows(step.latents, slice(row, row + 1))
+    images = session.generator.decode(latents, size=_full_size(session.generator))
+    scores = {"loss": float(step.losses["total"][row])}
+    for eye in loop.objective.eyes:
+        target = eye.targets[row]
+        seen = eye.perceptor.encode_image(images)[0]
+        wanted = target.features[target.weights > 0].mean(0)
+        scores[f"similarity {eye.perceptor.name}"] = float(seen @ (wanted / wanted.norm()))
+    return to_pil(images[0]), scores
+
+
+def _full_size(generator: Generator) -> tuple[int, int]:
+    size: tuple[int, int] = generator.size  # type: ignore[attr-defined]
+    return size
+
+
+def _write(
+    session: _Session,
+    run: Run | None,
+    config: RunConfig,
+    image: Image.Image,
+    scores: dict[str, float],
+    index: int,
+    total: int,
+    status: str,
+) -> Picture:
+    if run is None:
+        return Picture(config, image, None, None, scores)
+    data = metadata.save_png(image, config, scores=scores, models=session.digests)
+    path = run.write("image.png", data)
+    copy = picture_path(config.out, index=index, total=total)
+    if copy is not None:
+        path = write_atomic(copy, data)
+    run.finish(scores, status=status)
+    return Picture(config, image, path, run, scores)
+
+
+def _keep(
+    session: _Session,
+    loop: Loop,
+    jobs: Sequence[tuple[int, RunConfig]],
+    runs: Sequence[Run | None],
+    last: Step | None,
+    total: int,
+) -> int:
+    """Write the pictures of an interrupted batch as they stand; returns how many."""
+    if last is None:
+        for run in runs:
+            if run is not None:
+                run.finish({}, status="interrupted")
+        return 0
+    for row, (index, config) in enumerate(jobs):
+        image, scores = _finish(session, loop, last, row)
+        _write(session, runs[row], config, image, scores, index, total, "interrupted")
+    return len(jobs)
+
+
+def _create_run(config: RunConfig, session: _Session) -> Run:
+    digest = config.digest(session.digests)
+    return RunStore(config.out).create(
+        config, digest, models=session.digests, device=_device_name(config.device)
+    )
+
+
+def _find(config: RunConfig, session: _Session) -> Run | None:
+    return RunStore(config.out).find(config, config.digest(session.digests))
+
+
+def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:
+    data = run.image.read_bytes()
+    path = run.image
+    copy = picture_path(config.out, index=index, total=total)
+    if copy is not None:
+        path = write_atomic(copy, data)
+    with Image.open(run.image) as image:
+        image.load()
+    return Picture(run.config, image, path, run, run.scores, reused=True)
+
+
+def _info(config: RunConfig) -> GeneratorInfo:
+    backend, variant = find(config.generator)
+    return backend.variants[variant]
+
+
+def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
+    height, width = config.height_width() or (info.default_size, info.default_size)
+    low, high = info.sizes
+    for side in (height, width):
+        if not low <= side <= high:
+            raise ConfigError(
+                f"{info.name} makes pictures of {low} to {high} pixels a side, not {width}x{height}"
+            )
+        if side % info.multiple:
+            near = max(low, round(side / info.multiple) * info.multiple)
+            raise ConfigError(
+                f"{info.name} needs sides that are multiples of {info.multiple}: "
+                f"{near} instead of {side}"
+            )
+    if max(height, width) > 4 * min(height, width):
+        raise ConfigError(f"{width}x{height} is too narrow; one side at most 4 times the other")
+    return height, width
+
+
+def _device(config: RunConfig) -> str:
+    name = config.device
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
+        raise ConfigError(f"there is no {name} here; use --device auto or cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("there is no mps device here; use --device auto or cpu")
+    return name
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)"
+
+
+def _read_init(path: Path, size: tuple[int, int]) -> Images:
+    """An init image [1, 3, H, W], scaled to cover the size and cropped at its centre."""
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGBA")
+    except FileNotFoundError:
+        raise InputImageError(f"there is no init image at {path}") from None
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputImageError(f"the init image {path} can't be read: {error}") from None
+    plain = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    height, width = size
+    scale = max(width / plain.width, height / plain.height)
+    plain = plain.resize(
+        (max(width, round(plain.width * scale)), max(height, round(plain.height * scale))),
+        Image.Resampling.LANCZOS,
+    )
+    left, top = (plain.width - width) // 2, (plain.height - height) // 2
+    plain = plain.crop((left, top, left + width, top + height))
+    pixels = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)
+    out: Tensor = pixels.view(1, height, width, 3).permute(0, 3, 1, 2).float() / 255
+    return out

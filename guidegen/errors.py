@@ -1,0 +1,86 @@
+"""Every error that guidegen raises on purpose.
+
+    GuidegenError                 1   the root; catch this one
+    ├── ConfigError               2   a setting that can't be used (also a ValueError)
+    │   └── PromptSyntaxError     3   a prompt that can't be read
+    ├── UnknownNameError          4   no such generator, perceptor or model (also a LookupError)
+    ├── WeightsError              5   a checkpoint that is missing, broken or not what it says
+    ├── OutputError               6   a place that can't be written (also an OSError)
+    ├── InputImageError           7   an image that can't be read
+    ├── OptimizationError         8   the loop met a number that is not finite
+    ├── DataError                 9   training data or packages that can't be used
+    └── RunInterruptedError     130   stopped by the user; what was finished is kept
+
+The number is the exit code of the command line. A message says what, where and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GuidegenError(Exception):
+    """Root of the tree."""
+
+    exit_code = 1
+
+
+class ConfigError(GuidegenError, ValueError):
+    """A setting that can't be used."""
+
+    exit_code = 2
+
+
+class PromptSyntaxError(ConfigError):
+    """A prompt that can't be read."""
+
+    exit_code = 3
+
+
+class UnknownNameError(GuidegenError, LookupError):
+    """A name that is not in its list; the message offers the nearest ones."""
+
+    exit_code = 4
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> "UnknownNameError":
+        """Build the message for an unknown `name` of a `kind`, with up to three near names."""
+        known = sorted(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"
+        return cls(f"no {kind} is called {name!r}; {offer}{' ' + hint if hint else ''}")
+
+
+class WeightsError(GuidegenError):
+    """A checkpoint that is missing, broken or not what it says."""
+
+    exit_code = 5
+
+
+class OutputError(GuidegenError, OSError):
+    """A place that can't be written."""
+
+    exit_code = 6
+
+
+class InputImageError(GuidegenError, ValueError):
+    """An image that can't be read."""
+
+    exit_code = 7
+
+
+class OptimizationError(GuidegenError, ArithmeticError):
+    """The loop met a loss or gradient that is not finite."""
+
+    exit_code = 8
+
+
+class DataError(GuidegenError, ValueError):
+    """Training data or packages that can't be used."""
+
+    exit_code = 9
+
+
+class RunInterruptedError(GuidegenError):
+    """Stopped by the user; what was finished is kept."""
+
+    exit_code = 130

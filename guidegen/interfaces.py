@@ -1,0 +1,159 @@
+"""The protocols that the engine and its plug-ins agree on.
+
+Images are a float tensor [B, 3, H, W], RGB in [0, 1]. Latents are a dict of tensors, batch first;
+floating ones are optimised, integer ones are choices.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from guidegen.backend import GeneratorInfo
+from guidegen.prompt import Phrase, Prompt
+
+Images: TypeAlias = Tensor
+Latents: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing a generator can be steered to at the start.
+
+    Attributes:
+        name: what it shows, in words ("red apple", "tench").
+        keywords: further words for it.
+        group: where it belongs in a picture: "object", "scene" (fills it), "sky" or "ground".
+    """
+
+    name: str
+    keywords: tuple[str, ...] = ()
+    group: str = "object"
+
+
+class Vocabulary(Protocol):
+    """What a generator can be steered to: ImageNet's classes, a collage's patches."""
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The V things, in a fixed order."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names and pictures, the key of cached features."""
+
+    def thumbnails(self, indices: Sequence[int]) -> Images | None:
+        """Pictures [n, 3, s, s] of some entries, or None where there are none."""
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How well each entry of the vocabulary fits each phrase of a candidate's prompt.
+
+    Attributes:
+        phrases: the K parts of the prompt that name a thing; at least one.
+        scores: [K, V] on the CPU, higher is better, about zero mean and unit spread per row.
+    """
+
+    phrases: tuple[Phrase, ...]
+    scores: Tensor
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Maps latents to images. Candidates never mix: row b of the output depends on row b alone."""
+
+    info: GeneratorInfo
+    vocabulary: Vocabulary | None
+
+    def init(
+        self,
+        batch: int,
+        *,
+        rngs: Sequence[torch.Generator],
+        preference: Sequence[Preference] | None = None,
+    ) -> Latents:
+        """Draw `batch` starts, one CPU RNG (and one preference) each."""
+
+    def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
+        """Images [B, 3, H, W] in [0, 1], differentiable in every floating latent.
+
+        Args:
+            latents: as `init` returns them.
+            size: (height, width) for generators that can draw at any size; None is the size that
+                suits the loop.
+        """
+
+    def constrain_(self, latents: Latents) -> None:
+        """Project onto the feasible set, in place; idempotent."""
+
+    def prior(self, latents: Latents) -> Tensor:
+        """Regulariser [B], differentiable; zeros where there is none."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A generator that can start from an image."""
+
+    def encode(self, images: Images) -> Latents:
+        """Latents whose decoding comes near `images` [B, 3, H, W]."""
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """A generator with choices that no gradient reaches: it proposes others, the loss decides."""
+
+    def propose(
+        self, latents: Latents, *, rngs: Sequence[torch.Generator], preference: Sequence[Preference]
+    ) -> Latents:
+        """A changed copy of the latents, each row by its own RNG."""
+
+
+@runtime_checkable
+class Perceptor(Protocol):
+    """A CLIP: text and images to unit vectors of one space."""
+
+    name: str
+    digest: str
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """[n, d] float32, unit norm."""
+
+    def encode_image(self, images: Images) -> Tensor:
+        """[n, d] float32, unit norm, differentiable; normalises and resizes by itself."""
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels at which cutouts should arrive."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the B images that are optimised together."""
+
+    prompts: tuple[Prompt, ...]
+    seed: int
+    rng: torch.Generator = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop yields: one consistent state. All tensors are detached.
+
+    Attributes:
+        index: 0 is the start, `total` the last.
+        total: steps of the run.
+        latents: state that was evaluated, [B, ...] each; a copy.
+        images: [B, 3, H, W], decoded from `latents`.
+        losses: name -> [B]; "total" is their weighted sum.
+        lr: learning rate of the update that follows.
+    """
+
+    index: int
+    total: int
+    latents: Latents
+    images: Images
+    losses: Mapping[str, Tensor]
+    lr: float

@@ -1,0 +1,87 @@
+"""What is minimised: named, weighted terms.
+
+Distances between views and prompts through each CLIP, plus the generator's own prior. Text is
+encoded once, before the loop.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guidegen.interfaces import Perceptor
+from guidegen.losses import DISTANCES
+from guidegen.ops import straight_through
+
+
+@dataclass(frozen=True)
+class Target:
+    """The encoded prompts of one candidate for one CLIP.
+
+    Attributes:
+        features: [k, d] unit vectors.
+        weights: [k]; negative ones push away.
+        stops: [k] distances below which the gradient of a prompt is cut.
+    """
+
+    features: Tensor
+    weights: Tensor
+    stops: Tensor
+
+
+@dataclass(frozen=True)
+class Eye:
+    """One CLIP of an ensemble with its weight and every candidate's target in its space."""
+
+    perceptor: Perceptor
+    weight: float
+    targets: Sequence[Target]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of all candidates.
+
+    Attributes:
+        eyes: the CLIPs; their weights sum to one.
+        distance: a key of `guidegen.losses.DISTANCES`.
+        prior: weight of `Generator.prior`.
+    """
+
+    eyes: Sequence[Eye]
+    distance: str = "spherical"
+    prior: float = 1.0
+
+    def view_losses(self, eye: Eye, features: Tensor, owners: Sequence[int]) -> Tensor:
+        """Loss [m] of m views by one CLIP.
+
+        For each prompt |w| · sign(w) · distance, as VQGAN-CLIP sums them; below its stop a prompt
+        keeps its value but loses its gradient.
+
+        Args:
+            eye: the CLIP.
+            features: [m, d] unit vectors.
+            owners: the candidate each view belongs to.
+        """
+        apart: Callable[[Tensor, Tensor], Tensor] = DISTANCES[self.distance]
+        losses = []
+        start = 0
+        while start < len(owners):
+            owner = owners[start]
+            end = start
+            while end < len(owners) and owners[end] == owner:
+                end += 1
+            target = eye.targets[owner]
+            distances = apart(features[start:end, None], target.features[None])
+            held = torch.maximum(distances, target.stops)
+            # value of the distance, gradient of the held one: zero below the stop
+            held = straight_through(distances, held)
+            losses.append((held * target.weights).sum(1))
+            start = end
+        return eye.weight * torch.cat(losses)
+
+
+def total(losses: Mapping[str, Tensor]) -> Tensor:
+    """Sum of the named losses, [B]."""
+    return torch.stack(list(losses.values())).sum(0)

@@ -1,0 +1,54 @@
+"""Small differentiable helpers shared by the loop and the backends."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _ClampWithGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.low, ctx.high = low, high
+        ctx.save_for_backward(x)
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
+        (grad,) = grads
+        (x,) = ctx.saved_tensors
+        # a descent step moves x against grad: keep the gradient wherever that leads back inside
+        outward = grad * (x - x.clamp(ctx.low, ctx.high)) < 0
+        return grad * ~outward, None, None
+
+
+def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Clamp whose gradient passes inside the range, and outside where descent leads back in.
+
+    A plain clamp stops the gradient of every value that left the range, so it never comes back.
+
+    Shape:
+        x: any; the result has the same.
+
+    Source: K. Crowson's VQGAN+CLIP notebook (2021), `ClampWithGrad`.
+    """
+    out: Tensor = _ClampWithGrad.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return out
+
+
+def straight_through(value: Tensor, gradient: Tensor) -> Tensor:
+    """`value` forward, the gradient of `gradient` backward.
+
+    Source: Bengio, Léonard & Courville 2013 (arXiv:1308.3432).
+    """
+    return value.detach() + (gradient - gradient.detach())
+
+
+def floating(latents: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The latents that gradients reach; integer ones are choices."""
+    return {name: value for name, value in latents.items() if value.is_floating_point()}
+
+
+def rows(latents: dict[str, Tensor], index: slice | Tensor) -> dict[str, Tensor]:
+    """Some candidates' rows of every latent."""
+    return {name: value[index] for name, value in latents.items()}

@@ -1,0 +1,244 @@
+"""The loop: latent -> image -> cutouts -> CLIP -> loss -> latent, as an iterator of Steps.
+
+The only `backward()` of the package. Gradients of the cutout micro-batches are accumulated at the
+image, so the generator runs forward and backward once a step and memory does not grow with the
+number of cutouts.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guidegen.cutouts import CutoutSettings, Views, draw_views, take_views
+from guidegen.errors import OptimizationError
+from guidegen.interfaces import Candidate, Generator, Images, Latents, Preference, Proposes, Step
+from guidegen.objective import Objective, total
+from guidegen.ops import floating, rows
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "radam": torch.optim.RAdam,
+    "nadam": torch.optim.NAdam,
+    "sgd": torch.optim.SGD,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How the loop runs.
+
+    Attributes:
+        steps: updates of the latents.
+        lr: learning rate at the start; a half cosine takes it to `lr_end` of that.
+        lr_end: last learning rate as a part of the first.
+        optimizer: a key of `OPTIMIZERS`.
+        cutout_batch: views that go through CLIP at once.
+        group: candidates that go through the networks together. One on a CPU: kernels there pick
+            their order of summation by the batch's size, and a candidate's result must not depend
+            on its neighbours.
+        propose_every: steps between proposals of other choices, for generators that make them.
+        check_every: steps between checks that the loss is finite; each waits for the device.
+    """
+
+    steps: int
+    lr: float
+    lr_end: float = 0.1
+    optimizer: str = "adam"
+    cutout_batch: int = 32
+    group: int = 1
+    propose_every: int = 3
+    check_every: int = 10
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The parts that turn latents into losses."""
+
+    generator: Generator
+    objective: Objective
+    cutouts: CutoutSettings
+    candidates: Sequence[Candidate]
+    settings: LoopSettings
+
+    @property
+    def view_size(self) -> int:
+        """Side of the cutouts in pixels: what the CLIP with the largest input takes."""
+        return max(eye.perceptor.input_size for eye in self.objective.eyes)
+
+    def draw(self, image_size: Sequence[int], owners: range | None = None) -> Views:
+        """Views of one step for the candidates `owners` (None: all), from their own RNGs."""
+        who = self.candidates if owners is None else [self.candidates[b] for b in owners]
+        return draw_views(
+            self.cutouts,
+            rngs=[candidate.rng for candidate in who],
+            size=self.view_size,
+            aspect=image_size[1] / image_size[0],
+        )
+
+    def evaluate(
+        self, latents: Latents, views: Views, owners: range, *, backward: bool
+    ) -> tuple[Images, dict[str, Tensor]]:
+        """Image and losses of the candidates `owners`; with `backward`, gradients at the latents.
+
+        Args:
+            latents: rows of these candidates.
+            views: rows of these candidates.
+            owners: their numbers.
+            backward: add the gradient to `.grad` of the floating latents.
+
+        Returns:
+            Detached images [G, 3, H, W] and losses, each [G].
+        """
+        with torch.set_grad_enabled(backward):
+            images = self.generator.decode(latents)
+            prior = self.objective.prior * self.generator.prior(latents)
+        seen = images.detach().requires_grad_(backward)
+        losses = {"clip": self._look(seen, views, owners, backward=backward)}
+        if prior.detach().any() or prior.requires_grad:
+            losses["prior"] = prior.detach()
+        if backward:
+            # d loss / d latents = d loss / d image · d image / d latents, plus the prior's own
+            ends, grads = [images], [seen.grad]
+            if prior.requires_grad:
+                ends.append(prior)
+                grads.append(torch.ones_like(prior))
+            torch.autograd.backward(ends, grads)
+        return seen.detach(), losses
+
+    def _look(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
+        count = views.warp.shape[1]
+        whose = [owner for owner in owners for _ in range(count)]
+        sums = torch.zeros(len(owners), device=seen.device)
+        with torch.set_grad_enabled(backward):
+            for start in range(0, len(whose), self.settings.cutout_batch):
+                chunk = slice(start, min(start + self.settings.cutout_batch, len(whose)))
+                taken = take_views(seen, views, size=self.view_size, chunk=chunk)
+                loss = (
+                    torch.stack(
+                        [
+                            self.objective.view_losses(
+                                eye, eye.perceptor.encode_image(taken), whose[chunk]
+                            )
+                            for eye in self.objective.eyes
+                        ]
+                    ).sum(0)
+                    / count
+                )
+                if backward:
+                    loss.sum().backward()
+                own = torch.tensor([owner - owners.start for owner in whose[chunk]])
+                sums.index_add_(0, own.to(seen.device), loss.detach())
+        return sums
+
+    def groups(self) -> Iterator[range]:
+        """Candidates' numbers, `settings.group` at a time."""
+        n = len(self.candidates)
+        for start in range(0, n, self.settings.group):
+            yield range(start, min(start + self.settings.group, n))
+
+
+def optimize(
+    loop: Loop, latents: Latents, *, preference: Sequence[Preference] | None = None
+) -> Iterator[Step]:
+    """Minimise the objective; yields `steps + 1` consistent states, the start first.
+
+    Args:
+        loop: generator, objective, cutouts, candidates and settings.
+        latents: where to start, one row a candidate; not changed.
+        preference: what each candidate's proposals choose from (see `Proposes`).
+
+    Raises:
+        OptimizationError: a loss is not finite; names the step and the candidate.
+    """
+    settings = loop.settings
+    latents = {
+        name: value.detach().clone().requires_grad_(value.is_floating_point())
+        for name, value in latents.items()
+    }
+    leaves = floating(latents)
+    optimizer = OPTIMIZERS[settings.optimizer](leaves.values(), lr=settings.lr)  # type: ignore[call-arg]
+    with torch.no_grad():
+        image_size = loop.generator.decode(rows(latents, slice(0, 1))).shape[-2:]
+    for index in range(settings.steps + 1):
+        last = index == settings.steps
+        lr = _set_lr(optimizer, settings, index)
+        optimizer.zero_grad()
+        views = loop.draw(image_size)
+        shown, losses = _all_groups(loop, latents, views, backward=not last)
+        if last or index % settings.check_every == 0:
+            _check_finite(losses, index)
+        state = {name: value.detach().clone() for name, value in latents.items()}
+        yield Step(index, settings.steps, state, shown, losses, lr)
+        if last:
+            return
+        optimizer.step()
+        with torch.no_grad():
+            loop.generator.constrain_(latents)
+            # the last third only polishes: a new choice would have no time to settle
+            if (
+                preference is not None
+                and isinstance(loop.generator, Proposes)
+                and index % settings.propose_every == 0
+                and index < settings.steps * 2 / 3
+            ):
+                _try_proposal(loop, latents, views, preference, optimizer)
+
+
+def _all_groups(
+    loop: Loop, latents: Latents, views: Views, *, backward: bool
+) -> tuple[Images, dict[str, Tensor]]:
+    images, losses = [], []
+    for owners in loop.groups():
+        span = slice(owners.start, owners.stop)
+        own, seen_by = rows(latents, span), views.rows(span)
+        shown, loss = loop.evaluate(own, seen_by, owners, backward=backward)
+        images.append(shown)
+        losses.append(loss)
+    joined = {name: torch.cat([loss[name] for loss in losses]) for name in losses[0]}
+    return torch.cat(images), {"total": total(joined), **joined}
+
+
+def _try_proposal(
+    loop: Loop,
+    latents: Latents,
+    views: Views,
+    preference: Sequence[Preference],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Propose other choices and keep those whose loss is lower under the same views."""
+    assert isinstance(loop.generator, Proposes)
+    state = {name: value.detach() for name, value in latents.items()}
+    rngs = [candidate.rng for candidate in loop.candidates]
+    other = loop.generator.propose(state, rngs=rngs, preference=preference)
+    now = _all_groups(loop, state, views, backward=False)[1]["total"]
+    then = _all_groups(loop, other, views, backward=False)[1]["total"]
+    better = (then < now).cpu()
+    for b in better.nonzero().flatten().tolist():
+        for name, value in latents.items():
+            value.data[b] = other[name][b]
+            # moments of the state that was left would push the new one about
+            for moment in optimizer.state.get(value, {}).values():
+                if isinstance(moment, Tensor) and moment.shape == value.shape:
+                    moment[b] = 0
+
+
+def _set_lr(optimizer: torch.optim.Optimizer, settings: LoopSettings, index: int) -> float:
+    """Half cosine from lr to lr·lr_end (Loshchilov & Hutter 2017, without restarts)."""
+    share = index / max(settings.steps, 1)
+    factor = settings.lr_end + (1 - settings.lr_end) * 0.5 * (1 + math.cos(math.pi * share))
+    for group in optimizer.param_groups:
+        group["lr"] = settings.lr * factor
+    return settings.lr * factor
+
+
+def _check_finite(losses: dict[str, Tensor], index: int) -> None:
+    bad = (~losses["total"].isfinite()).nonzero().flatten().tolist()
+    if bad:
+        raise OptimizationError(
+            f"the loss of candidate {bad[0]} is not finite at step {index}; "
+            "try a smaller --lr or --precision fp32"
+        )

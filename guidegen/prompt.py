@@ -1,0 +1,169 @@
+"""The prompt grammar: `text:weight:stop`, parts joined by `|`, scenes joined by `^`.
+
+A suffix counts as a weight only where it is a number, so `ratio 16:9 poster` and `note: a cat` are
+plain text. A backslash takes the meaning from `:`, `|` and `^`. Torch-free.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from guidegen.errors import PromptSyntaxError
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|[+-]?inf$")
+# ":0.5x" or ":1,5": somebody meant a number, and guessing would silently change the picture.
+_ALMOST_NUMBER = re.compile(r"[+-]?[\d.,]*\d[\d.,]*[a-zA-Z%]{0,3}$|[+-]?nan$")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One part of a prompt.
+
+    Attributes:
+        text: what the picture should show.
+        weight: how strongly; negative pushes away. Finite, not zero.
+        stop: the loss of this part below which its gradient is cut (VQGAN-CLIP's third field).
+    """
+
+    text: str
+    weight: float = 1.0
+    stop: float = -math.inf
+
+    def __str__(self) -> str:
+        """The part as the grammar writes it: `parse(str(p)) == p`."""
+        text = re.sub(r"([\\:|^])", r"\\\1", self.text)
+        if self.stop != -math.inf:
+            return f"{text}:{self.weight!r}:{self.stop!r}"
+        return text if self.weight == 1.0 else f"{text}:{self.weight!r}"
+
+
+def parse_prompt(text: str) -> tuple[Prompt, ...]:
+    """Read one scene: parts joined by `|`.
+
+    Raises:
+        PromptSyntaxError: an empty prompt or part, or a weight that is no usable number.
+    """
+    parts = tuple(_parse_part(part, whole=text) for part in _split(text, "|"))
+    if all(part.weight < 0 for part in parts):
+        raise PromptSyntaxError(
+            f"prompt {text!r} only pushes away; add a part with a positive weight"
+        )
+    return parts
+
+
+def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
+    """Read a story: scenes joined by `^`, each as `parse_prompt` reads it."""
+    return tuple(parse_prompt(scene) for scene in _split(text, "^"))
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at `separator` where no backslash stands before it; the backslashes stay."""
+    parts, start, i = [], 0, 0
+    while i < len(text):
+        if text[i] == "\\":
+            i += 2
+            continue
+        if text[i] == separator:
+            parts.append(text[start:i])
+            start = i + 1
+        i += 1
+    return [*parts, text[start:]]
+
+
+def _parse_part(part: str, *, whole: str) -> Prompt:
+    fields = _split(part, ":")
+    numbers: list[float] = []
+    while len(fields) > 1 and len(numbers) < 2 and _NUMBER.match(fields[-1].strip()):
+        numbers.insert(0, float(fields.pop().strip()))
+    if len(fields) > 1 and not numbers and _ALMOST_NUMBER.match(fields[-1].strip()):
+        raise PromptSyntaxError(
+            f"in prompt {whole!r} the weight {fields[-1].strip()!r} is not a number; write it like "
+            f"'{fields[0].strip()}:0.5', or '\\:' for a plain colon"
+        )
+    text = re.sub(r"\\([\\:|^])", r"\1", ":".join(fields)).strip()
+    if not text:
+        where = "" if part == whole else f" (in {whole!r})"
+        raise PromptSyntaxError(f'the prompt is empty{where}; try: guidegen "a red apple"')
+    weight = numbers[0] if numbers else 1.0
+    if not math.isfinite(weight) or weight == 0:
+        raise PromptSyntaxError(f"in prompt {whole!r} the weight must be finite and not zero")
+    return Prompt(text, weight, numbers[1] if len(numbers) > 1 else -math.inf)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A part of a prompt that names one kind of thing.
+
+    Attributes:
+        text: the words, articles and numbers taken off ("red apple").
+        count: how many of it the prompt asks for, 1 to 4.
+        relation: where it stands to the thing before it: "" | "above" | "below" | "behind".
+        place: it names surroundings ("in the woods", "at night") rather than an object.
+    """
+
+    text: str
+    count: int = 1
+    relation: str = ""
+    place: bool = False
+
+
+_COUNTS = {"two": 2, "2": 2, "pair of": 2, "both": 2, "three": 3, "3": 3, "four": 4, "4": 4}
+# Connectives, longest first; the value is the relation of what FOLLOWS to what stands before.
+_CONNECTIVES = {
+    "in front of": "behind", "on top of": "below", "on the top of": "below", "next to": "",
+    "at the side of": "", "together with": "", "surrounded by": "", "full of": "",
+    "close to": "", "far from": "", "and a": "", "and an": "", "underneath": "above",
+    "beneath": "above", "under": "above", "below": "above", "above": "below", "over": "below",
+    "on": "below", "upon": "below", "behind": "", "beside": "", "near": "", "by": "", "with": "",
+    "and": "", "wearing": "above", "holding": "", "carrying": "", "riding": "below", "without": "",
+    "in": "place", "inside": "place", "at": "place", "through": "place", "across": "place",
+    "against": "place", "during": "place", "from": "", "of": "of", "to": "", "for": "",
+}  # fmt: skip
+_CONNECTIVE = re.compile(
+    r"\s*(?:,|;|\.|\b(" + "|".join(sorted(_CONNECTIVES, key=len, reverse=True)) + r")\b)\s*",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(
+    r"^(?:(?:an?|the|some|my|your|his|her|its|their|our|one|single|this|that|there is|there are|"
+    r"(?:a |an )?(?:picture|photo|photograph|drawing|painting|image|illustration|sketch) of)\s+)+",
+    re.IGNORECASE,
+)
+_BACKDROP = re.compile(r"\b(background|backdrop|wall)\b", re.IGNORECASE)
+
+
+def outline(text: str, *, most: int = 5) -> tuple[Phrase, ...]:
+    """Split a prompt into the things it names, by its connectives; a rule of thumb, not a parser.
+
+    >>> [p.text for p in outline("two cats under a big moon")]
+    ['cats', 'big moon']
+
+    Args:
+        text: the words of one prompt part.
+        most: phrases beyond this number are dropped.
+    """
+    text = _FILLER.sub("", text.strip() + " ").strip() or text
+    phrases: list[Phrase] = []
+    relation, position = "", 0
+    for match in [*_CONNECTIVE.finditer(text), None]:
+        words = text[position : match.start() if match else len(text)].strip()
+        if words and not _BACKDROP.search(words):
+            phrases.append(_phrase(words, relation))
+        if match is None:
+            break
+        position = match.end()
+        relation = _CONNECTIVES.get((match.group(1) or "").lower(), "")
+    phrases = [phrase for phrase in phrases if phrase.text]
+    return tuple(phrases[:most]) or (Phrase(text.strip()),)
+
+
+def _phrase(words: str, relation: str) -> Phrase:
+    words = _FILLER.sub("", words.strip())
+    count = 1
+    for name, number in _COUNTS.items():
+        if words.lower().startswith(name + " "):
+            words, count = words[len(name) + 1 :], number
+            break
+    words = _FILLER.sub("", words + " ").strip()
+    if relation in ("place", "of"):
+        return Phrase(words, count, "", place=relation == "place")
+    return Phrase(words, count, relation)

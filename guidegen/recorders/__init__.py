@@ -1,0 +1,65 @@
+"""Recorders watch the Steps of a run and write something down; none of them changes anything.
+
+They are given a place to write by the engine and know nothing of run directories.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Protocol, runtime_checkable
+
+from guidegen.interfaces import Step
+
+__all__ = ["Every", "Recorder", "Write", "record"]
+
+# Writes a whole file of a run under a name, or nothing: `guidegen.runs.Run.write`.
+Write = Callable[[str, bytes], object]
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Watches the Steps of one run."""
+
+    def __call__(self, step: Step) -> None:
+        """Take note of a step. Must not wait for the device at every step."""
+
+    def close(self) -> None:
+        """Finish what is half written; called once, also when the run breaks off."""
+
+
+def record(steps: Iterable[Step], recorders: Sequence[Recorder]) -> Iterator[Step]:
+    """Show every step to every recorder, then pass it on.
+
+    All recorders are closed on any exit: the end, an error in the loop or in a recorder, Ctrl-C, or
+    a consumer that stops early. For the last of these wrap the result in `contextlib.closing`.
+    """
+    with ExitStack() as stack:
+        for recorder in recorders:
+            stack.callback(recorder.close)
+        for step in steps:
+            for recorder in recorders:
+                recorder(step)
+            yield step
+
+
+class Every:
+    """Shows a recorder each n-th step, and the last.
+
+    Args:
+        n: 1 shows all.
+        recorder: who watches.
+    """
+
+    def __init__(self, n: int, recorder: Recorder) -> None:
+        if n < 1:
+            raise ValueError(f"every {n} steps is not possible; n starts at 1")
+        self.n = n
+        self.recorder = recorder
+
+    def __call__(self, step: Step) -> None:
+        """Pass the step on, if it is its turn."""
+        if step.index % self.n == 0 or step.index == step.total:
+            self.recorder(step)
+
+    def close(self) -> None:
+        """Close the recorder."""
+        self.recorder.close()

@@ -1,0 +1,104 @@
+"""Finds generator backends by the entry-point group `guidegen.generators`. Torch-free.
+
+Ours and third parties' are found the same way. A plug-in that can't be loaded harms only itself:
+it is reported when it is named, and by `broken()`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from guidegen.backend import Backend
+from guidegen.errors import GuidegenError, UnknownNameError
+
+GROUP = "guidegen.generators"
+
+
+def backends() -> dict[str, Backend]:
+    """Name -> backend, for all that can be loaded, sorted by name."""
+    return _load_all()[0]
+
+
+def broken() -> dict[str, str]:
+    """Name -> why, for all that can't be loaded."""
+    return _load_all()[1]
+
+
+def find(name: str) -> tuple[Backend, str]:
+    """The backend and variant that a name means.
+
+    Args:
+        name: `backend` or `backend/variant`. Without a variant it is the backend's default, or its
+            only one.
+
+    Raises:
+        UnknownNameError: there is none of that name; the nearest are offered.
+        GuidegenError: the plug-in of that name can't be loaded.
+    """
+    good, bad = _load_all()
+    base, _, variant = name.partition("/")
+    if base in bad:
+        raise GuidegenError(f"the generator {base!r} can't be used: {bad[base]}")
+    if base not in good:
+        if not good:
+            raise UnknownNameError(
+                f"no generator is called {name!r}: none is installed; "
+                "install guidegen itself: pip install guidegen, or pip install -e . in its folder"
+            )
+        raise UnknownNameError.of(
+            "generator", name, _names(good), hint="(guidegen generators lists them)"
+        )
+    backend = good[base]
+    if variant in backend.variants:
+        return backend, variant
+    if not variant and len(backend.variants) == 1:
+        return backend, next(iter(backend.variants))
+    full = _names({base: backend})
+    if not variant:
+        raise UnknownNameError(f"{base} has several variants, name one: {', '.join(full)}")
+    raise UnknownNameError.of("generator", name, full)
+
+
+def _names(found: Mapping[str, Backend]) -> list[str]:
+    """Every name that `find` takes, with its variant."""
+    return [
+        f"{name}/{variant}" if variant else name
+        for name, backend in found.items()
+        for variant in backend.variants
+    ]
+
+
+def _load_all() -> tuple[dict[str, Backend], dict[str, str]]:
+    by_name: dict[str, dict[str, EntryPoint]] = defaultdict(dict)
+    for entry in entry_points(group=GROUP):
+        # The same package may be seen twice on the path; only different targets are a clash.
+        by_name[entry.name].setdefault(entry.value, entry)
+    good: dict[str, Backend] = {}
+    bad: dict[str, str] = {}
+    for name, entries in sorted(by_name.items()):
+        if len(entries) > 1:
+            owners = ", ".join(sorted(_owner(entry) for entry in entries.values()))
+            bad[name] = f"two packages offer it ({owners}); uninstall one"
+            continue
+        (entry,) = entries.values()
+        try:
+            good[name] = _load(entry)
+        except Exception as error:  # a plug-in can fail in any way
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            bad[name] = f"{_owner(entry)} fails to load: {why}"
+    return good, bad
+
+
+def _load(entry: EntryPoint) -> Backend:
+    backend = entry.load()
+    if not isinstance(backend, Backend):
+        raise TypeError(f"{entry.value} is no guidegen.backend.Backend")
+    if backend.name != entry.name:
+        raise ValueError(f"its entry point is called {entry.name!r}, itself {backend.name!r}")
+    if not backend.variants:
+        raise ValueError("it has no variants")
+    return backend
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value

@@ -1,0 +1,309 @@
+"""Run directories: `outputs/<slug>-<seed>-<digest8>/`, one per picture. Torch-free.
+
+Everything final is written to a temporary name in the same folder, flushed to the disk and renamed,
+so that a file is absent or complete, whatever happens.
+"""
+
+import json
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from guidegen.config import RunConfig, make_config
+from guidegen.errors import GuidegenError, InputImageError, OutputError
+from guidegen.metadata import command, read, versions
+
+MANIFEST = "run.json"
+IMAGE = "image.png"
+SLUG_LENGTH = 48
+_FORMAT = 1
+# Names that Windows gives to devices, whatever the extension.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
+_OTHER_IMAGES = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def slug(text: str, *, length: int = SLUG_LENGTH) -> str:
+    """A readable folder name for a prompt: lower-case ASCII letters, digits and single hyphens.
+
+    Never empty, never a path, never a reserved name; prompts without a Latin letter or digit
+    become "prompt" (the seed and the digest tell them apart).
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if len(name) > length:
+        whole_words = name[: length + 1].rpartition("-")[0]
+        name = (whole_words or name)[:length].strip("-")
+    if not name or _RESERVED.fullmatch(name):
+        name = f"prompt-{name}".strip("-")
+    return name
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` at the end, or vanishes if anything fails.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, GuidegenError):
+            raise
+        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> Path:
+    """Write a whole file, or nothing.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut; a no-op where folders can't be opened (Windows)."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@dataclass
+class Run:
+    """One run directory and what its `run.json` says.
+
+    Attributes:
+        path: the directory.
+        config: the resolved settings.
+        digest: SHA-256 over everything that changes the pixels.
+        models: name -> digest of the weights in use.
+        device: where it ran, in words.
+        versions: package -> version.
+        scores: name -> figure of the finished picture.
+        status: "running", "finished", "interrupted" or "failed: <why>".
+        started: when, ISO 8601 in UTC.
+        finished: when it stopped, for whatever reason.
+        seconds: how long it took.
+    """
+
+    path: Path
+    config: RunConfig
+    digest: str
+    models: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=lambda: dict(versions()))
+    scores: dict[str, float] = field(default_factory=dict)
+    status: str = "running"
+    started: str = field(default_factory=lambda: _now().isoformat(timespec="milliseconds"))
+    finished: str | None = None
+    seconds: float | None = None
+
+    @property
+    def image(self) -> Path:
+        """Where the picture lies once there is one."""
+        return self.path / IMAGE
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write one file of the run, whole or not at all.
+
+        Raises:
+            OutputError: the file can't be written.
+        """
+        return write_atomic(self.path / name, data)
+
+    def finish(self, scores: Mapping[str, float], *, status: str = "finished") -> None:
+        """Note how the run ended; write the picture first, so that "finished" is never a lie."""
+        stopped = _now()
+        self.scores = {name: float(value) for name, value in scores.items()}
+        self.status = status
+        self.finished = stopped.isoformat(timespec="milliseconds")
+        self.seconds = round((stopped - datetime.fromisoformat(self.started)).total_seconds(), 3)
+        self.save()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the run failed, in one line."""
+        why = " ".join(str(error).split()) or type(error).__name__
+        # If the disk is what failed, this fails too; the first error is the one to report.
+        with suppress(OutputError):
+            self.finish(self.scores, status=f"failed: {why}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `run.json` holds."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        del values["path"]
+        values["config"] = self.config.model_dump(mode="json")
+        return {"format": _FORMAT, **values, "command": command(self.config)}
+
+    def save(self) -> None:
+        """Write `run.json`.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+        self.write(MANIFEST, (text + "\n").encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Run":
+        """Read a run directory, or its `run.json`.
+
+        Raises:
+            InputImageError: there is no run there, or its file is broken.
+        """
+        folder = path.parent if path.name == MANIFEST else path
+        try:
+            data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            known = {item.name for item in fields(cls)} & set(data)
+            values = {name: data[name] for name in known}
+            return cls(**{**values, "path": folder, "config": make_config(data["config"])})
+        except FileNotFoundError:
+            raise InputImageError(f"{folder} is no run directory: it has no {MANIFEST}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # make_config's ConfigError is a ValueError: a newer guidegen may know more settings.
+            raise InputImageError(f"can't read {folder / MANIFEST}: {error}") from None
+
+
+class RunStore:
+    """The run directories of one outputs folder.
+
+    Args:
+        out: the folder, or a `.png` path: then the runs lie in `outputs` next to that file.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.root = out.parent / "outputs" if is_picture(out) else out
+
+    def create(
+        self,
+        config: RunConfig,
+        digest: str,
+        *,
+        models: Mapping[str, str] | None = None,
+        device: str = "",
+    ) -> Run:
+        """Make the directory of a run and note that it is running.
+
+        An earlier run of the same digest is replaced; its picture stays until the new one is done.
+
+        Raises:
+            OutputError: the directory can't be written.
+        """
+        path = next(p for p in self._places(config, digest) if _is_free(p, digest))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
+        run = Run(path, config, digest, dict(models or {}), device)
+        run.save()
+        return run
+
+    def find(self, config: RunConfig, digest: str) -> Run | None:
+        """The finished run of this digest, if its picture is still there."""
+        path = next(p for p in self._places(config, digest) if _is_free(p, digest))
+        with suppress(InputImageError):
+            run = Run.load(path)
+            return run if run.status == "finished" and run.image.is_file() else None
+        return None
+
+    def list(self) -> Sequence[Run]:
+        """All readable runs, oldest first."""
+        runs = []
+        for manifest in self.root.glob(f"*/{MANIFEST}"):
+            with suppress(InputImageError):
+                runs.append(Run.load(manifest))
+        return sorted(runs, key=lambda run: (run.started, run.path.name))
+
+    def _places(self, config: RunConfig, digest: str) -> Iterator[Path]:
+        """The directory of a run, then others, should eight digits of the digest collide."""
+        name = f"{slug(config.prompt)}-{config.seed}-{digest[:8]}"
+        yield self.root / name
+        yield from (self.root / f"{name}-{number}" for number in count(2))
+
+
+def is_picture(out: Path) -> bool:
+    """Whether `out` names a picture rather than a folder."""
+    return out.suffix.lower() == ".png" and not out.is_dir()
+
+
+def check_writable(out: Path) -> None:
+    """Refuse an output place before any work starts.
+
+    Raises:
+        OutputError: pictures can't be written there, and why.
+    """
+    if out.suffix.lower() in _OTHER_IMAGES and not out.is_dir():
+        raise OutputError(f"pictures are PNG files; write --out {out.with_suffix('.png')}")
+    folders = {RunStore(out).root, out.parent} if is_picture(out) else {out}
+    for folder in sorted(folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder) as probe:
+                probe.write(b"guidegen")
+        except FileExistsError:
+            raise OutputError(f"{folder} is a file, not a folder; choose another --out") from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise OutputError(f"can't write to {folder}: {why}; choose another --out") from None
+
+
+def picture_path(out: Path, *, index: int = 0, total: int = 1) -> Path | None:
+    """Where a copy of a picture goes when the user named a `.png` file.
+
+    Args:
+        out: the user's `--out`.
+        index: which of the pictures of this call, from 0.
+        total: how many there are; several are numbered `x-1.png`, `x-2.png`.
+
+    Returns:
+        The path, or None where `out` is a folder. A file that guidegen did not write is never
+        replaced: the next free number is taken.
+    """
+    if not is_picture(out):
+        return None
+    if total > 1:
+        out = out.with_stem(f"{out.stem}-{index + 1}")
+    path, number = out, 1
+    while path.exists() and not _is_ours(path):
+        number += 1
+        path = out.with_stem(f"{out.stem}-{number}")
+    return path
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(InputImageError):
+        return bool(read(path))
+    return False
+
+
+def _is_free(path: Path, digest: str) -> bool:
+    """Whether a run of this digest may use the directory: it is empty, absent, or its own."""
+    with suppress(InputImageError):
+        return Run.load(path).digest == digest
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,126 @@
+"""Where a run starts: ranking a generator's vocabulary, and best of several starts.
+
+The same code serves BigGAN's classes (text against names) and the collage's patches (text against
+names and thumbnails).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from guidegen.interfaces import Candidate, Entry, Latents, Preference, Vocabulary
+from guidegen.objective import total
+from guidegen.ops import rows
+from guidegen.optimize import Loop
+from guidegen.perceptor import Ensemble, encode_vocabulary
+from guidegen.prompt import Phrase, outline
+
+# Entries whose thumbnails are looked at: those whose names fit best. Looking at all would cost a
+# CLIP forward pass per entry of the vocabulary.
+_LOOKED_AT = 48
+
+
+def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Tensor:
+    """How well each entry fits each text.
+
+    Text against name, and for the best of these text against thumbnail; each is standardised over
+    the vocabulary, since CLIP's text-text and text-image similarities live on different scales.
+
+    Returns:
+        [n, V] on the CPU, higher is better.
+    """
+    names = [entry.name for entry in vocabulary.entries]
+    scores = torch.zeros(len(texts), len(names))
+    for perceptor, weight in ensemble:
+        bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
+        words = perceptor.encode_text(list(texts)).cpu()
+        scores += weight * _standardised(words @ bank.T)
+    looked = scores.topk(min(_LOOKED_AT, len(names)), dim=1).indices
+    unique = looked.unique().tolist()
+    thumbnails = vocabulary.thumbnails(unique)
+    if thumbnails is None:
+        return scores
+    column = {entry: i for i, entry in enumerate(unique)}
+    seen = torch.zeros(len(texts), len(unique))
+    for perceptor, weight in ensemble:
+        words = perceptor.encode_text(list(texts)).cpu()
+        with torch.no_grad():
+            pictures = torch.cat(
+                [perceptor.encode_image(part).float().cpu() for part in thumbnails.split(64)]
+            )
+        seen += weight * _standardised(words @ pictures.T)
+    # what was not looked at ranks below what was
+    ranked = scores - 10.0
+    for row, entries in enumerate(looked.tolist()):
+        columns = [column[entry] for entry in entries]
+        ranked[row, entries] = scores[row, entries] + seen[row, columns]
+    return ranked
+
+
+def _standardised(scores: Tensor) -> Tensor:
+    spread = scores.std(1, keepdim=True) if scores.shape[1] > 1 else torch.ones(len(scores), 1)
+    return (scores - scores.mean(1, keepdim=True)) / spread.clamp(min=1e-6)
+
+
+def prefer(
+    ensemble: Ensemble, vocabulary: Vocabulary, candidates: Sequence[Candidate]
+) -> list[Preference]:
+    """What each candidate's prompt asks of the vocabulary, phrase by phrase.
+
+    A phrase's score mixes in the whole prompt's, so that "a bat in a cave" prefers the animal and
+    "a bat hits a ball" the club. Each prompt is ranked by itself: its scores, and so the picture,
+    do not depend on what else is being made.
+    """
+    done: dict[tuple[object, ...], Preference] = {}
+    preferences = []
+    for candidate in candidates:
+        if candidate.prompts not in done:
+            wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
+            phrases = _distinct([phrase for text in wanted for phrase in outline(text)])
+            whole = ", ".join(wanted)
+            texts = [phrase.text for phrase in phrases]
+            ranked = rank(ensemble, vocabulary, [*texts, whole])
+            scores = ranked[:-1] + (0.3 if len(texts) > 1 else 1.0) * ranked[-1:]
+            done[candidate.prompts] = Preference(phrases, _standardised(scores))
+        preferences.append(done[candidate.prompts])
+    return preferences
+
+
+def _distinct(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
+    return tuple({phrase.text.lower(): phrase for phrase in reversed(phrases)}.values())[::-1]
+
+
+def best_of(loop: Loop, starts: int, *, preference: Sequence[Preference] | None = None) -> Latents:
+    """Draw `starts` starts for each candidate, score each without gradient and keep the best.
+
+    All starts of a candidate are seen through the same views, so that only they differ.
+    """
+    chosen: list[Latents] = []
+    for b, candidate in enumerate(loop.candidates):
+        mine = None if preference is None else [preference[b]] * starts
+        drawn = loop.generator.init(starts, rngs=[candidate.rng] * starts, preference=mine)
+        if starts == 1:
+            chosen.append(drawn)
+            continue
+        views = None
+        scores = []
+        with torch.no_grad():
+            for i in range(starts):
+                row = rows(drawn, slice(i, i + 1))
+                if views is None:
+                    size = loop.generator.decode(row).shape[-2:]
+                    views = loop.draw(size, range(b, b + 1))
+                _, losses = loop.evaluate(row, views, range(b, b + 1), backward=False)
+                scores.append(total(losses))
+        best = int(torch.cat(scores).argmin())
+        chosen.append(rows(drawn, slice(best, best + 1)))
+    latents = {name: torch.cat([start[name] for start in chosen]) for name in chosen[0]}
+    with torch.no_grad():
+        loop.generator.constrain_(latents)
+    return latents
+
+
+def nearest_names(entries: Sequence[Entry], scores: Tensor, count: int = 5) -> list[str]:
+    """Names of the `count` entries with the highest of `scores` [V]."""
+    return [entries[i].name for i in scores.topk(min(count, len(entries))).indices.tolist()]

