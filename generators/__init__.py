@@ -39,6 +39,7 @@ FOURIER = Backend(
             latents={"spectrum": "[3, H, W/2+1, 2]"},
             licence="no weights",
             source="Feature Visualization, Olah et al. 2017 (doi:10.23915/distill.00007)",
+            encodes=True,
             defaults=Defaults(steps=200, lr=0.05, cutouts=32),
         )
     },
@@ -56,6 +57,7 @@ PIXELS = Backend(
             latents={"pixels": "[3, H, W]"},
             licence="no weights",
             source="Simonyan et al. 2014 (arXiv:1312.6034)",
+            encodes=True,
             defaults=Defaults(steps=200, lr=0.02, cutouts=32),
         )
     },

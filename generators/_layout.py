@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from guidegen.interfaces import Latents, Preference
-from guidegen.prompt import Phrase
+from guidegen.interfaces import Latents, Phrase, Preference
 
 _TOP = 6  # patches of each phrase that are drawn from
 _EMPTY = -1

@@ -38,6 +38,7 @@ class GeneratorInfo:
         latents: name -> shape of one candidate, as text for people.
         licence: of the weights or patches.
         source: where the method comes from (paper or repository).
+        encodes: whether it can start from an image.
         defaults: settings of the loop.
     """
 
@@ -49,6 +50,7 @@ class GeneratorInfo:
     latents: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
     source: str = ""
+    encodes: bool = False
     defaults: Defaults = Defaults()
 
 

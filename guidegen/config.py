@@ -70,8 +70,7 @@ class RunConfig(BaseModel):
     @field_validator("prompt")
     @classmethod
     def _prompt(cls, value: str) -> str:
-        if "\0" in value:
-            raise ValueError("the prompt holds a NUL character")
+        _check_text("the prompt", value)
         parse_scenes(value)
         return value.strip()
 
@@ -83,13 +82,16 @@ class RunConfig(BaseModel):
     @field_validator("negative")
     @classmethod
     def _negative(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not text.strip() for text in value):
-            raise ValueError("a negative prompt is empty")
+        for text in value:
+            _check_text("a negative prompt", text)
+            if not text.strip():
+                raise ValueError("a negative prompt is empty")
         return value
 
     @field_validator("template")
     @classmethod
     def _template(cls, value: str) -> str:
+        _check_text("the template", value)
         if value and value != "imagenet" and "{}" not in value:
             raise ValueError("a template needs {} where the prompt goes, like 'a photo of {}'")
         return value
@@ -132,6 +134,14 @@ class RunConfig(BaseModel):
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_text(what: str, text: str) -> None:
+    """Refuse what no file format can hold: NUL, and bytes of a shell word that were not UTF-8."""
+    if "\0" in text:
+        raise ValueError(f"{what} holds a NUL character")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError(f"{what} is not valid UTF-8")
 
 
 Overrides = Annotated[dict[str, Any], "RunConfig fields that the user named"]

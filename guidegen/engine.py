@@ -14,21 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image
 
 from guidegen import metadata
-from guidegen.backend import GeneratorInfo
 from guidegen.config import RunConfig
 from guidegen.cutouts import CutoutSettings
-from guidegen.errors import ConfigError, InputImageError, RunInterruptedError
-from guidegen.interfaces import Candidate, Encodes, Generator, Images, Step
+from guidegen.errors import RunInterruptedError
+from guidegen.init_image import read_init
+from guidegen.interfaces import Candidate, Encodes, Generator, Step
 from guidegen.objective import Eye, Objective, Target
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
 from guidegen.perceptor import (
     Ensemble,
-    check_specs,
     encode_prompt,
     load_ensemble,
     truncated_words,
@@ -39,6 +37,7 @@ from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.trajectory import Trajectory
 from guidegen.registry import find
+from guidegen.resolve import batch_key, check, device_name, generator_info, resolve
 from guidegen.runs import Run, RunStore, check_writable, picture_path, write_atomic
 from guidegen.search import best_of, prefer
 from guidegen.steps import averaged
@@ -70,38 +69,6 @@ class Picture:
     reused: bool = False
 
 
-def check(configs: Sequence[RunConfig]) -> None:
-    """Refuse what can be refused before any work starts.
-
-    Raises:
-        GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
-            devices that are not there.
-    """
-    for config in {_key(config): config for config in configs}.values():
-        if len(parse_scenes(config.prompt)) > 1:
-            raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
-        _size(config, _info(config))
-        check_specs(config.perceptor)
-        _device(config)
-        if config.init_image is not None:
-            _read_init(config.init_image, (8, 8))
-
-
-def resolve(config: RunConfig) -> RunConfig:
-    """Fill every None with what suits the generator."""
-    info = _info(config)
-    height, width = _size(config, info)
-    values: dict[str, Any] = {
-        "steps": info.defaults.steps,
-        "lr": info.defaults.lr,
-        "cutouts": info.defaults.cutouts,
-        "starts": info.defaults.starts,
-    }
-    values = {name: value for name, value in values.items() if getattr(config, name) is None}
-    size = str(width) if width == height else f"{width}x{height}"
-    return config.model_copy(update={**values, "size": size, "device": _device(config)})
-
-
 def generate(
     configs: Sequence[RunConfig],
     *,
@@ -129,7 +96,7 @@ def generate(
     jobs = [(index, resolve(config)) for index, config in enumerate(configs)]
     groups: dict[str, list[tuple[int, RunConfig]]] = {}
     for index, config in jobs:
-        groups.setdefault(_key(config), []).append((index, config))
+        groups.setdefault(batch_key(config), []).append((index, config))
     for group in groups.values():
         session = _open_session(group[0][1])
         waiting = iter(group)
@@ -152,11 +119,6 @@ class _Session:
     generator: Generator
     ensemble: Ensemble
     digests: dict[str, str]
-
-
-def _key(config: RunConfig) -> str:
-    """Equal for configs that can advance together."""
-    return config.model_copy(update={"prompt": "", "negative": (), "seed": 0}).model_dump_json()
 
 
 def _open_session(config: RunConfig) -> _Session:
@@ -231,7 +193,7 @@ def _steps(session: _Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
     if config.init_image is not None:
         assert isinstance(generator, Encodes)
         size = config.height_width() or (0, 0)
-        start = generator.encode(_read_init(config.init_image, size).to(config.device))
+        start = generator.encode(read_init(config.init_image, size).to(config.device))
         index = torch.zeros(len(loop.candidates), dtype=torch.long, device=config.device)
         latents = rows(start, index)
     else:
@@ -248,7 +210,7 @@ def _loop(
     configs: Sequence[RunConfig],
     candidates: Sequence[Candidate],
 ) -> Loop:
-    defaults = _info(config).defaults
+    defaults = generator_info(config).defaults
     eyes = [
         Eye(
             perceptor,
@@ -363,7 +325,7 @@ def _keep(
 def _create_run(config: RunConfig, session: _Session) -> Run:
     digest = config.digest(session.digests)
     return RunStore(config.out).create(
-        config, digest, models=session.digests, device=_device_name(config.device)
+        config, digest, models=session.digests, device=device_name(config.device)
     )
 
 
@@ -380,70 +342,3 @@ def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:
     with Image.open(run.image) as image:
         image.load()
     return Picture(run.config, image, path, run, run.scores, reused=True)
-
-
-def _info(config: RunConfig) -> GeneratorInfo:
-    backend, variant = find(config.generator)
-    return backend.variants[variant]
-
-
-def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
-    height, width = config.height_width() or (info.default_size, info.default_size)
-    low, high = info.sizes
-    for side in (height, width):
-        if not low <= side <= high:
-            raise ConfigError(
-                f"{info.name} makes pictures of {low} to {high} pixels a side, not {width}x{height}"
-            )
-        if side % info.multiple:
-            near = max(low, round(side / info.multiple) * info.multiple)
-            raise ConfigError(
-                f"{info.name} needs sides that are multiples of {info.multiple}: "
-                f"{near} instead of {side}"
-            )
-    if max(height, width) > 4 * min(height, width):
-        raise ConfigError(f"{width}x{height} is too narrow; one side at most 4 times the other")
-    return height, width
-
-
-def _device(config: RunConfig) -> str:
-    name = config.device
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
-        raise ConfigError(f"there is no {name} here; use --device auto or cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("there is no mps device here; use --device auto or cpu")
-    return name
-
-
-def _device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)"
-
-
-def _read_init(path: Path, size: tuple[int, int]) -> Images:
-    """An init image [1, 3, H, W], scaled to cover the size and cropped at its centre."""
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGBA")
-    except FileNotFoundError:
-        raise InputImageError(f"there is no init image at {path}") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputImageError(f"the init image {path} can't be read: {error}") from None
-    plain = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    height, width = size
-    scale = max(width / plain.width, height / plain.height)
-    plain = plain.resize(
-        (max(width, round(plain.width * scale)), max(height, round(plain.height * scale))),
-        Image.Resampling.LANCZOS,
-    )
-    left, top = (plain.width - width) // 2, (plain.height - height) // 2
-    plain = plain.crop((left, top, left + width, top + height))
-    pixels = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)
-    out: Tensor = pixels.view(1, height, width, 3).permute(0, 3, 1, 2).float() / 255
-    return out

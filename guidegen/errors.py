@@ -42,7 +42,9 @@ class UnknownNameError(GuidegenError, LookupError):
     exit_code = 4
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> "UnknownNameError":
+    def of(
+        cls, kind: str, name: str, known: Iterable[str], *, hint: str = ""
+    ) -> "UnknownNameError":
         """Build the message for an unknown `name` of a `kind`, with up to three near names."""
         known = sorted(known)
         near = get_close_matches(name, known, n=3, cutoff=0.4)

@@ -14,6 +14,11 @@ from torch import Tensor
 from guidegen.backend import GeneratorInfo
 from guidegen.prompt import Phrase, Prompt
 
+__all__ = [
+    "Candidate", "Encodes", "Entry", "Generator", "Images", "Latents", "Perceptor", "Phrase",
+    "Preference", "Prompt", "Proposes", "Step", "Vocabulary",
+]  # fmt: skip
+
 Images: TypeAlias = Tensor
 Latents: TypeAlias = dict[str, Tensor]
 

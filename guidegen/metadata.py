@@ -120,7 +120,9 @@ def save_png(
             "models": dict(models or {}),
         }
         info.add_itxt("parameters", parameters(config, image.size, version))
-        info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
+        # Bytes of a path that are not UTF-8 become JSON escapes.
+        text = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode()
+        info.add_itxt(KEY, text)
         info.add_itxt(_XMP_KEY, xmp(config, version))
     # Pillow writes the image's own `info` (text of a loaded init image) only if told to.
     buffer = io.BytesIO()

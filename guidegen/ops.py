@@ -32,7 +32,7 @@ def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
     Source: K. Crowson's VQGAN+CLIP notebook (2021), `ClampWithGrad`.
     """
-    out: Tensor = _ClampWithGrad.apply(x, low, high)  # type: ignore[no-untyped-call]
+    out: Tensor = _ClampWithGrad.apply(x, low, high)
     return out
 
 

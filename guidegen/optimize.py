@@ -54,6 +54,16 @@ class LoopSettings:
     check_every: int = 10
 
 
+# Views that are warped together; a divisor of the usual micro-batches.
+_PART = 8
+
+
+def _parts(chunk: slice) -> list[slice]:
+    """A chunk of views in parts of `_PART`."""
+    starts = range(chunk.start, chunk.stop, _PART)
+    return [slice(start, min(start + _PART, chunk.stop)) for start in starts]
+
+
 @dataclass(frozen=True)
 class Loop:
     """The parts that turn latents into losses."""
@@ -110,29 +120,44 @@ class Loop:
         return seen.detach(), losses
 
     def _look(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
+        """Loss [G] of the images `seen`; with `backward` their gradient in `seen.grad`."""
         count = views.warp.shape[1]
         whose = [owner for owner in owners for _ in range(count)]
         sums = torch.zeros(len(owners), device=seen.device)
-        with torch.set_grad_enabled(backward):
-            for start in range(0, len(whose), self.settings.cutout_batch):
-                chunk = slice(start, min(start + self.settings.cutout_batch, len(whose)))
-                taken = take_views(seen, views, size=self.view_size, chunk=chunk)
-                loss = (
-                    torch.stack(
-                        [
-                            self.objective.view_losses(
-                                eye, eye.perceptor.encode_image(taken), whose[chunk]
-                            )
-                            for eye in self.objective.eyes
-                        ]
-                    ).sum(0)
-                    / count
-                )
+        for start in range(0, len(whose), self.settings.cutout_batch):
+            chunk = slice(start, min(start + self.settings.cutout_batch, len(whose)))
+            with torch.no_grad():
+                taken = self._take(seen, views, chunk)
+            taken.requires_grad_(backward)
+            with torch.set_grad_enabled(backward):
+                per_eye = [
+                    self.objective.view_losses(eye, eye.perceptor.encode_image(taken), whose[chunk])
+                    for eye in self.objective.eyes
+                ]
+                loss = torch.stack(per_eye).sum(0) / count
                 if backward:
                     loss.sum().backward()
-                own = torch.tensor([owner - owners.start for owner in whose[chunk]])
-                sums.index_add_(0, own.to(seen.device), loss.detach())
+            if taken.grad is not None:
+                self._pull_back(seen, views, chunk, taken.grad)
+            own = torch.tensor([owner - owners.start for owner in whose[chunk]])
+            sums.index_add_(0, own.to(seen.device), loss.detach())
         return sums
+
+    def _take(self, seen: Images, views: Views, chunk: slice) -> Tensor:
+        parts = [take_views(seen, views, size=self.view_size, chunk=p) for p in _parts(chunk)]
+        return torch.cat(parts)
+
+    def _pull_back(self, seen: Images, views: Views, chunk: slice, grad: Tensor) -> None:
+        """Add the gradient at the views to the gradient at the images.
+
+        The views are warped anew rather than kept with their graph, so that memory stays that of
+        one part; a warp costs little beside CLIP. Parts are the same for every micro-batch size,
+        and so is the order in which the image sums their gradients.
+        """
+        for part in _parts(chunk):
+            with torch.enable_grad():
+                taken = take_views(seen, views, size=self.view_size, chunk=part)
+            taken.backward(grad[part.start - chunk.start : part.stop - chunk.start])
 
     def groups(self) -> Iterator[range]:
         """Candidates' numbers, `settings.group` at a time."""

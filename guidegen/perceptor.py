@@ -1,31 +1,20 @@
-"""CLIP through open_clip: one adapter, ensembles of it, and their loading.
+"""CLIP through open_clip: one adapter, and weighted ensembles of it."""
 
-open_clip only warns where a result would be wrong (random weights, the wrong activation, resized
-position embeddings); here all of these are errors.
-"""
-
-import json
-import logging
 import math
-import os
-import re
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from guidegen.errors import ConfigError, UnknownNameError, WeightsError
+from guidegen import clip_loading as loading
+from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Perceptor
-from guidegen.templates import apply_template, encode_prompt
+from guidegen.templates import apply_template, encode_prompt, truncated_words
 from guidegen.text_cache import cache_folder, encode_vocabulary
-from guidegen.weights import embedded, folder_digest, sha256_file
 
 __all__ = [
     "CLIPPerceptor",
@@ -41,8 +30,6 @@ __all__ = [
     "truncated_words",
 ]
 
-_CONFIG = "open_clip_config.json"
-_LOCAL, _HUB = "local-dir:", "hf-hub:"
 # More texts than this are a vocabulary: encoded in chunks and not remembered one by one.
 _FEW, _CHUNK, _REMEMBERED = 64, 256, 4096
 
@@ -81,7 +68,7 @@ class CLIPPerceptor:
             self._format = torch.channels_last
             model.visual.to(memory_format=self._format)
         preprocess = model.visual.preprocess_cfg
-        self.input_size = _side(preprocess["size"])
+        self.input_size = loading.square_side(preprocess["size"])
         self._squash = preprocess["resize_mode"] == "squash"
         self._interpolation = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
         shape = (1, 3, 1, 1)
@@ -148,28 +135,6 @@ class CLIPPerceptor:
         if hasattr(self._tokenizer, "encode"):
             return len(self._tokenizer.encode(text)) + 2
         return len(self._tokenizer.tokenizer(text)["input_ids"])  # open_clip's HFTokenizer
-
-
-def truncated_words(perceptor: Perceptor, text: str) -> str | None:
-    """The end of a text that lies beyond the model's context length; None where all is read.
-
-    A word that is read in part only counts as beyond.
-    """
-    if not isinstance(perceptor, CLIPPerceptor):
-        return None
-    limit = perceptor.context_length
-    if perceptor.count_tokens(text) <= limit:
-        return None
-    # a language without spaces is one long "word": cut it between characters
-    ends = [word.end() for word in re.finditer(r"\S+", text)]
-    if len(ends) == 1:
-        ends = list(range(1, len(text) + 1))
-    kept = 0
-    for end in ends:
-        if perceptor.count_tokens(text[:end]) > limit:
-            break
-        kept = end
-    return text[kept:].strip()
 
 
 @dataclass(frozen=True)
@@ -251,11 +216,11 @@ def check_specs(specs: Sequence[str]) -> None:
         WeightsError: no such folder, or it is no model folder.
     """
     for spec, _ in _parse_specs(specs):
-        folder = _folder(spec)
+        folder = loading.local_folder(spec)
         if folder is not None:
-            _read_config(folder)
-        elif not spec.startswith(_HUB):
-            _split_zoo_name(spec)
+            loading.read_config(folder)
+        elif not spec.startswith(loading.HUB):
+            loading.split_zoo_name(spec)
 
 
 def load_ensemble(
@@ -300,17 +265,15 @@ def load_perceptor(
         WeightsError: weights that are missing, can't be fetched, or do not fit the model.
     """
     resolve_precision(precision, device)
-    folder = _folder(spec)
+    folder = loading.local_folder(spec)
     if folder is not None:
-        model, tokenizer, digest = _load_folder(folder)
-    elif spec.startswith(_HUB):
-        model, tokenizer, digest = _load_hub(spec)
+        model, tokenizer, digest = loading.load_folder(folder)
+    elif spec.startswith(loading.HUB):
+        model, tokenizer, digest = loading.load_hub(spec)
     else:
-        model, tokenizer, digest = _load_zoo(*_split_zoo_name(spec))
+        model, tokenizer, digest = loading.load_zoo(*loading.split_zoo_name(spec))
     dtype = resolve_precision(precision, device, convolutional=is_convolutional(model.visual))
-    return CLIPPerceptor(
-        model, tokenizer, name=spec, digest=digest, device=device, precision=dtype
-    )
+    return CLIPPerceptor(model, tokenizer, name=spec, digest=digest, device=device, precision=dtype)
 
 
 def _parse_specs(specs: Sequence[str]) -> list[tuple[str, float]]:
@@ -329,7 +292,9 @@ def _parse_specs(specs: Sequence[str]) -> list[tuple[str, float]]:
 def _parse_spec(spec: str) -> tuple[str, float]:
     name, at, tail = spec.rpartition("@")
     # an @ in the middle of a path, or in the name of a folder that is there, is no weight
-    path = spec.startswith(_LOCAL) and ("/" in tail or Path(spec.removeprefix(_LOCAL)).exists())
+    path = spec.startswith(loading.LOCAL) and (
+        "/" in tail or Path(spec.removeprefix(loading.LOCAL)).exists()
+    )
     if not at or path:
         return spec.strip(), 1.0
     try:
@@ -339,192 +304,3 @@ def _parse_spec(spec: str) -> tuple[str, float]:
     if not (math.isfinite(weight) and weight > 0):
         raise ConfigError(f"the weight in perceptor {spec!r} must be a number above 0, like @0.5")
     return name.strip(), weight
-
-
-def _folder(spec: str) -> Path | None:
-    """Folder of a local model; None for a spec of the zoo or the hub."""
-    if spec == "embedded":
-        return embedded("clip")
-    return Path(spec.removeprefix(_LOCAL)).expanduser() if spec.startswith(_LOCAL) else None
-
-
-def _split_zoo_name(spec: str) -> tuple[str, str]:
-    open_clip = _open_clip()
-    name, _, tag = spec.rpartition("/")
-    if not open_clip.get_pretrained_cfg(name, tag):
-        known = [f"{name}/{tag}" for name, tag in open_clip.list_pretrained()]
-        raise UnknownNameError.of(
-            "perceptor", spec, [*known, "embedded"], hint="(or local-dir:FOLDER, hf-hub:ORG/NAME)"
-        )
-    return name, tag
-
-
-def needs_quick_gelu(name: str, tag: str) -> bool:
-    """Whether the weights of a zoo model were trained with QuickGELU.
-
-    The zoo's architectures say plain GELU where the weights want the other (open_clip issue #771).
-    """
-    return bool(_open_clip().get_pretrained_cfg(name, tag).get("quick_gelu", False))
-
-
-def _load_folder(folder: Path) -> tuple[Any, Any, str]:
-    _read_config(folder)
-    weights = _weights_file(folder)
-    shapes = _shapes(weights)
-    name = f"{_LOCAL}{folder}"
-    model, tokenizer = _create(name, where=weights)
-    # open_clip fails on missing and extra keys, but resizes position embeddings silently
-    for key, tensor in model.state_dict().items():
-        if key in shapes and math.prod(shapes[key]) != tensor.numel():
-            raise WeightsError(
-                f"{weights}: {key} has shape {list(shapes[key])} where {_CONFIG} asks for "
-                f"{list(tensor.shape)}; weights and config do not belong together"
-            )
-    return model, tokenizer, folder_digest(folder)
-
-
-def _load_zoo(name: str, tag: str) -> tuple[Any, Any, str]:
-    open_clip = _open_clip()
-    spec = f"{name}/{tag}"
-    with _fetching(spec), _quiet():
-        weights = Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
-    model, tokenizer = _create(
-        name, where=weights, pretrained=tag, force_quick_gelu=needs_quick_gelu(name, tag)
-    )
-    return model, tokenizer, sha256_file(weights)
-
-
-def _load_hub(spec: str) -> tuple[Any, Any, str]:
-    from open_clip.pretrained import download_pretrained_from_hf
-
-    repository = spec.removeprefix(_HUB)
-    with _fetching(spec), _quiet():
-        download_pretrained_from_hf(repository, filename=_CONFIG)
-        weights = Path(download_pretrained_from_hf(repository))
-    model, tokenizer = _create(spec, where=weights)
-    return model, tokenizer, sha256_file(weights)
-
-
-def _create(name: str, *, where: Path, **options: Any) -> tuple[Any, Any]:
-    """Model with its weights, and tokenizer; every complaint becomes a WeightsError."""
-    open_clip = _open_clip()
-    try:
-        with _quiet():
-            model = open_clip.create_model_from_pretrained(name, return_transform=False, **options)
-            tokenizer = open_clip.get_tokenizer(name)
-        preprocess = model.visual.preprocess_cfg
-        _side(preprocess["size"])
-        for key, low in (("mean", -math.inf), ("std", 0)):
-            if len(preprocess[key]) != 3 or not all(value > low for value in preprocess[key]):
-                raise ValueError(f"preprocess_cfg has the {key} {preprocess[key]}")
-    except ImportError as error:
-        raise WeightsError(f"{name} needs a package that is not here: {_line(error)}") from error
-    except Exception as error:
-        # open_clip, timm, torch and safetensors raise a dozen types for a file that does not fit
-        raise WeightsError(f"can't load {where}: {_line(error)}") from error
-    for key, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise WeightsError(f"{where}: {key} holds values that are not finite; fetch it again")
-    return model, tokenizer
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / _CONFIG
-    if not folder.is_dir():
-        raise WeightsError(f"there is no folder {folder}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(
-            f"{path} is missing: a weights file alone does not tell activation and preprocessing"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"can't read {path}: {_line(error)}") from error
-    parts = ("embed_dim", "vision_cfg", "text_cfg")
-    model = config.get("model_cfg") if isinstance(config, dict) else None
-    if not isinstance(model, dict) or any(part not in model for part in parts):
-        raise WeightsError(f"{path} has no model_cfg with {', '.join(parts)}")
-    return model
-
-
-def _weights_file(folder: Path) -> Path:
-    """The safetensors that open_clip will take."""
-    from open_clip.factory import _find_checkpoint_in_dir
-
-    with _quiet():
-        found = _find_checkpoint_in_dir(folder)
-    if found is None:
-        raise WeightsError(f"no weights in {folder}; put open_clip_model.safetensors there")
-    if not found.endswith(".safetensors"):
-        raise WeightsError(f"{found} is no safetensors file; convert it: guidegen models import")
-    return Path(found)
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path} is no whole safetensors file ({_line(error)}); fetch it again"
-        ) from error
-
-
-def _side(size: Any) -> int:
-    sides = {int(side) for side in (size if isinstance(size, Sequence) else [size])}
-    if len(sides) != 1:
-        raise ValueError(f"its input is not square: {size}")
-    return sides.pop()
-
-
-def _line(error: BaseException) -> str:
-    """An error in one line of bounded length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 240 else text[:237] + "..."
-
-
-def _open_clip() -> Any:
-    with _quiet():
-        import open_clip  # 5 s: only where it is needed
-    return open_clip
-
-
-@contextmanager
-def _fetching(spec: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-        cause = "HF_HUB_OFFLINE is set" if offline else _line(error)
-        raise WeightsError(
-            f"can't fetch the weights of {spec} ({cause}); connect to huggingface.co once, or use "
-            "local-dir:FOLDER or embedded"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip's chatter down; its QuickGELU warning becomes an error."""
-    root = logging.getLogger()
-    others = [logging.getLogger(name) for name in ("timm", "huggingface_hub")]
-    levels = [logger.level for logger in others]
-    # open_clip logs on the root logger itself, which would even install a handler there
-    handler = logging.NullHandler()
-    root.addHandler(handler)
-    root.addFilter(_nothing)
-    for logger in others:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message="QuickGELU mismatch")
-            yield
-    finally:
-        root.removeFilter(_nothing)
-        root.removeHandler(handler)
-        for logger, level in zip(others, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False

@@ -31,7 +31,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 _OTHER_IMAGES = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
 
 
-def slug(text: str, *, length: int = SLUG_LENGTH) -> str:
+def slug(text: str) -> str:
     """A readable folder name for a prompt: lower-case ASCII letters, digits and single hyphens.
 
     Never empty, never a path, never a reserved name; prompts without a Latin letter or digit
@@ -39,9 +39,9 @@ def slug(text: str, *, length: int = SLUG_LENGTH) -> str:
     """
     plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if len(name) > length:
-        whole_words = name[: length + 1].rpartition("-")[0]
-        name = (whole_words or name)[:length].strip("-")
+    if len(name) > SLUG_LENGTH:
+        whole_words = name[: SLUG_LENGTH + 1].rpartition("-")[0]
+        name = (whole_words or name)[:SLUG_LENGTH].strip("-")
     if not name or _RESERVED.fullmatch(name):
         name = f"prompt-{name}".strip("-")
     return name
@@ -99,13 +99,11 @@ class Run:
         path: the directory.
         config: the resolved settings.
         digest: SHA-256 over everything that changes the pixels.
-        models: name -> digest of the weights in use.
+        models: name -> digest of the weights in use; versions: package -> version.
         device: where it ran, in words.
-        versions: package -> version.
         scores: name -> figure of the finished picture.
         status: "running", "finished", "interrupted" or "failed: <why>".
-        started: when, ISO 8601 in UTC.
-        finished: when it stopped, for whatever reason.
+        started: when, ISO 8601 in UTC; `finished`: when it stopped, for whatever reason.
         seconds: how long it took.
     """
 
@@ -117,7 +115,9 @@ class Run:
     versions: dict[str, str] = field(default_factory=lambda: dict(versions()))
     scores: dict[str, float] = field(default_factory=dict)
     status: str = "running"
-    started: str = field(default_factory=lambda: _now().isoformat(timespec="milliseconds"))
+    started: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
     finished: str | None = None
     seconds: float | None = None
 
@@ -127,16 +127,12 @@ class Run:
         return self.path / IMAGE
 
     def write(self, name: str, data: bytes) -> Path:
-        """Write one file of the run, whole or not at all.
-
-        Raises:
-            OutputError: the file can't be written.
-        """
+        """Write one file of the run as `write_atomic` does."""
         return write_atomic(self.path / name, data)
 
     def finish(self, scores: Mapping[str, float], *, status: str = "finished") -> None:
         """Note how the run ended; write the picture first, so that "finished" is never a lie."""
-        stopped = _now()
+        stopped = datetime.now(UTC)
         self.scores = {name: float(value) for name, value in scores.items()}
         self.status = status
         self.finished = stopped.isoformat(timespec="milliseconds")
@@ -158,13 +154,10 @@ class Run:
         return {"format": _FORMAT, **values, "command": command(self.config)}
 
     def save(self) -> None:
-        """Write `run.json`.
-
-        Raises:
-            OutputError: it can't be written.
-        """
+        """Write `run.json` as `write_atomic` does."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
-        self.write(MANIFEST, (text + "\n").encode())
+        # Bytes of a path that are not UTF-8 become JSON escapes.
+        self.write(MANIFEST, (text + "\n").encode(errors="backslashreplace"))
 
     @classmethod
     def load(cls, path: Path) -> "Run":
@@ -221,11 +214,15 @@ class RunStore:
         return run
 
     def find(self, config: RunConfig, digest: str) -> Run | None:
-        """The finished run of this digest, if its picture is still there."""
+        """The finished run of this digest, if its picture is still there.
+
+        A picture with metadata does not serve a call that wants none, nor the other way round.
+        """
         path = next(p for p in self._places(config, digest) if _is_free(p, digest))
         with suppress(InputImageError):
             run = Run.load(path)
-            return run if run.status == "finished" and run.image.is_file() else None
+            usable = run.status == "finished" and run.config.metadata == config.metadata
+            return run if usable and run.image.is_file() else None
         return None
 
     def list(self) -> Sequence[Run]:
@@ -303,7 +300,3 @@ def _is_free(path: Path, digest: str) -> bool:
     with suppress(InputImageError):
         return Run.load(path).digest == digest
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -61,7 +61,10 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
     Raises:
         ConfigError: a setting is wrong, or there is no prompt.
     """
-    prompts = prompts or ([settings["prompt"]] if "prompt" in settings else [])
+    # Twice the same prompt and seed is once the same picture.
+    prompts = list(dict.fromkeys(prompts))
+    if not prompts and "prompt" in settings:
+        prompts = [settings["prompt"]]
     if not prompts:
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
@@ -152,6 +155,8 @@ def _signature() -> inspect.Signature:
             negative=f"--no-{name.replace('_', '-')}" if field.annotation is bool else (),
             help=(field.description or "") + shown,
             group=_PICTURE,
+            # The last of a flag counts, as people expect who put some into a shell alias.
+            allow_repeating=None if isinstance(default, tuple) else True,
         )
         # None stands for "not named", so that --config and the defaults can fill it in.
         annotation: Any = field.annotation

@@ -3,7 +3,7 @@
 They are given a place to write by the engine and know nothing of run directories.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +26,7 @@ class Recorder(Protocol):
         """Finish what is half written; called once, also when the run breaks off."""
 
 
-def record(steps: Iterable[Step], recorders: Sequence[Recorder]) -> Iterator[Step]:
+def record(steps: Iterable[Step], recorders: Sequence[Recorder]) -> Generator[Step, None, None]:
     """Show every step to every recorder, then pass it on.
 
     All recorders are closed on any exit: the end, an error in the loop or in a recorder, Ctrl-C, or

@@ -56,10 +56,10 @@ class Progress:
                 dynamic_ncols=True,
             )
             self._shown = 0.0
+        self._bar.update(step.index - self._bar.n)
         if now - self._shown >= self.interval / 10 or step.index == step.total:
             self._shown = now
-            self._bar.set_postfix(loss=f"{_loss(step):.3f}", refresh=False)
-        self._bar.update(step.index - self._bar.n)
+            self._bar.set_postfix(loss=f"{_loss(step):.3f}")
 
     def _line(self, step: Step, now: float) -> None:
         label = f"{self.label}: " if self.label else ""

@@ -110,7 +110,11 @@ class SceneBatches:
         return Batch(scenes.finish(canvas, rng), texts, concepts.to(device))
 
     def _draw(
-        self, rows: Tensor, where: scenes.Placement, size: int, rng: torch.Generator,
+        self,
+        rows: Tensor,
+        where: scenes.Placement,
+        size: int,
+        rng: torch.Generator,
         device: torch.device,
     ) -> Tensor:
         stretch = scenes.uniform((len(rows), 2), 0.85, 1.15, rng)

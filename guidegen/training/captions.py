@@ -10,7 +10,8 @@ from guidegen.training.scenes import COLOUR_NAMES
 
 TEMPLATES = (
     "a photo of {}", "a picture of {}", "a drawing of {}", "an image of {}",
-    "an illustration of {}", "a close-up of {}", "one {}", "a photo of a small {}", "a photo of a large {}",
+    "an illustration of {}", "a close-up of {}", "one {}",
+    "a photo of a small {}", "a photo of a large {}",
 )  # fmt: skip
 # Mirroring these would show something else, or writing in reverse.
 _DIRECTED = re.compile(
@@ -43,7 +44,9 @@ def one(record: Record, background: str | None, rng: random.Random) -> str:
     """A caption of one cut-out.
 
     Args:
+        record: what the cut-out shows.
         background: name of the plain background's colour; None where it is not plain.
+        rng: chooses the way of saying it.
     """
     caption = record.caption.lower()
     dice = rng.random()

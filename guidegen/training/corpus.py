@@ -7,6 +7,7 @@ and keywords of the pictures, and short made-up sentences about visible things.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from pathlib import Path
 from guidegen.errors import DataError
 from guidegen.training.captions import article
 from guidegen.training.dataset import Record
-
 
 
 def _listed(text: str) -> list[str]:
@@ -124,6 +124,7 @@ class SentenceMaker:
         self.things, self.captions, self.actions = things, captions, actions
 
     def noun_phrase(self, rng: random.Random) -> str:
+        """One thing, perhaps with its colour, kind or number."""
         noun = rng.choice(rng.choice((self.things, self.captions)))
         dice = rng.random()
         if dice < 0.1:
@@ -135,6 +136,7 @@ class SentenceMaker:
         return article(noun)
 
     def sentence(self, rng: random.Random) -> str:
+        """One thing, what it does or what it is next to, perhaps where, perhaps a style."""
         text = self.noun_phrase(rng)
         dice = rng.random()
         if dice < 0.25 and self.actions:

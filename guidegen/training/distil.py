@@ -65,6 +65,7 @@ class TargetCache:
         bar.close()
 
     def texts(self) -> list[str]:
+        """All texts, filled or not."""
         listed: list[str] = json.loads((self.folder / "texts.json").read_text())
         return listed
 
@@ -81,6 +82,7 @@ def start_from_words(model: Any, words: dict[int, int], features: Tensor) -> Non
     projection starts as the way back. So the tower begins as a bag of words that knows them all.
 
     Args:
+        model: the student, changed in place.
         words: token id to row of `features`.
         features: [n, embed_dim].
     """
@@ -125,12 +127,15 @@ def distil(
     """Train the text tower in place, from `state_file` if it exists; yields (step, loss)."""
     embedding = [model.token_embedding.weight]
     rest = [
-        p for n, p in model.named_parameters()
+        p
+        for n, p in model.named_parameters()
         if n.startswith(clip.TEXT_KEYS) and n != "token_embedding.weight"
     ]
     optimizer = torch.optim.AdamW(
         [{"params": embedding, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.01}],
-        lr=lr, betas=(0.9, 0.98), fused=True,
+        lr=lr,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps, warmup=100))
     lengths = tokens.argmax(dim=1).float()
@@ -176,10 +181,8 @@ class TextReport:
 def compare(model: Any, tokens: Tensor, targets: NDArray[np.float16]) -> TextReport:
     """Compare student and teacher on held-out texts; both [n, ...], n at least 11."""
     device = model.text_projection.device
-    parts = [
-        clip.text_trunk(model, t.to(device)) @ model.text_projection for t in torch.split(tokens, 512)
-    ]
-    student = F.normalize(torch.cat(parts).float(), dim=-1).cpu()
+    parts = [clip.text_trunk(model, t.to(device)) for t in torch.split(tokens, 512)]
+    student = F.normalize(torch.cat(parts) @ model.text_projection, dim=-1).float().cpu()
     target = torch.from_numpy(targets).float()
     ours = (student @ student.T).fill_diagonal_(-1).argmax(dim=1)
     theirs = (target @ target.T).fill_diagonal_(-1).topk(10, dim=1).indices

@@ -63,9 +63,10 @@ def run(
         state_file=cache / f"student-{seed}.pt", device=where,
     )  # fmt: skip
     mean = 0.0
-    bar = tqdm(losses, total=steps, desc="distil", unit="step", mininterval=5)
-    for step, loss in bar:
-        mean = loss if step == 1 else 0.98 * mean + 0.02 * loss
+    bar = tqdm(total=steps, desc="distil", unit="step", mininterval=5)
+    for step, loss in losses:
+        mean = 0.98 * mean + 0.02 * loss if mean else loss
+        bar.update(step - bar.n)
         bar.set_postfix(loss=f"{mean:.3f}", refresh=False)
         if step % 500 == 0:
             log.info("step %d loss %.4f %s", step, mean,

@@ -82,7 +82,9 @@ class FileDrawings:
     def __iter__(self) -> Iterator[str]:
         if not self.folder.is_dir():
             raise DataError(f"{self.folder}: no such folder; the package is laid out differently")
-        names = (p.relative_to(self.folder).as_posix() for p in self.folder.rglob(f"*{self.suffix}"))
+        names = (
+            p.relative_to(self.folder).as_posix() for p in self.folder.rglob(f"*{self.suffix}")
+        )
         return iter(sorted(n.removesuffix(self.suffix) if self.bare else n for n in names))
 
     def path(self, name: str) -> Path:

@@ -1,8 +1,8 @@
 """How well pictures find their captions: retrieval among 256 captions of distinct concepts.
 
 `val` holds unseen drawings of concepts that occur in `train`; `val_concept` holds concepts that do
-not. One item is a drawing of each concept, drawn at random; where a split has fewer than 256 concepts,
-captions of concepts of `train` fill up. Figures are means over several fixed draws.
+not. One item is a drawing of each concept, drawn at random; where a split has fewer than 256
+concepts, captions of concepts of `train` fill up. Figures are means over several fixed draws.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str], *, batch: int
 
 
 def retrieval(
-    images: Tensor, texts: dict[str, Tensor], records: Sequence[Record], fill: Sequence[Record],
+    images: Tensor,
+    texts: dict[str, Tensor],
+    records: Sequence[Record],
+    fill: Sequence[Record],
     split: str,
 ) -> Retrieval:
     """Mean retrieval over the fixed draws.
@@ -110,6 +113,9 @@ def retrieval(
     Args:
         images: unit-norm features of `records`, in their order.
         texts: unit-norm feature of every caption.
+        records: the pictures' records.
+        fill: records that lend captions where `records` has too few concepts.
+        split: name of the result.
     """
     top1, top5, items, ways = 0.0, 0.0, 0, 0
     for seed in range(DRAWS):
@@ -132,7 +138,7 @@ class Evaluator:
         sample: how many pictures of `train` to score, too.
     """
 
-    def __init__(self, data: CaptionedImages, *, sample: int = 512, size: int = 128) -> None:
+    def __init__(self, data: CaptionedImages, *, sample: int = 256, size: int = 128) -> None:
         records = data.records
         train = [r for r in records if r.split == "train"]
         self.fill = train

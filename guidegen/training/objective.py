@@ -15,7 +15,8 @@ def contrastive(image: Tensor, text: Tensor, concepts: Tensor, scale: Tensor) ->
     """Symmetric contrastive loss; pictures of the same thing are not each other's negatives.
 
     Args:
-        image, text: unit-norm features [n, d].
+        image: unit-norm features [n, d].
+        text: unit-norm features [n, d].
         concepts: int [n, 2] as in `batches.Batch`.
         scale: inverse temperature.
     """
@@ -34,6 +35,8 @@ def soft_bank_targets(bank: Tensor, *, share: float = 0.3, temperature: float = 
 
     Args:
         bank: unit-norm text features [m, d].
+        share: of the weight that goes to the neighbours, in [0, 1].
+        temperature: of the softmax that spreads it.
 
     Returns:
         Rows that sum to 1: float16 [m, m].
@@ -57,6 +60,7 @@ def bank_loss(
         bank: unit-norm text features [m, d].
         targets: [m, m] from `soft_bank_targets`.
         concepts: int [n, 2] as in `batches.Batch`.
+        scale: inverse temperature.
     """
     first = targets[concepts[:, 0]].float()
     second = targets[concepts[:, 1].clamp(min=0)].float()

@@ -64,7 +64,9 @@ def _raster(svg: str, longest: int) -> Image.Image:
     try:
         png = resvg_py.svg_to_bytes(svg_string=svg, width=longest, **options)
         picture = Image.open(io.BytesIO(bytes(png)))
-        if picture.height > longest:  # `width` alone keeps the proportions; a tall drawing is too big
+        if (
+            picture.height > longest
+        ):  # `width` alone keeps the proportions; a tall drawing is too big
             png = resvg_py.svg_to_bytes(svg_string=svg, height=longest, **options)
             picture = Image.open(io.BytesIO(bytes(png)))
         return picture.convert("RGBA")

@@ -46,13 +46,13 @@ class Placement:
     flip: Tensor
 
 
-
 def random_placement(mirror: Tensor, fill: Tensor, rng: torch.Generator) -> Placement:
     """One cut-out a picture: mostly whole, sometimes larger than the frame or cut by its edge.
 
     Args:
         mirror: bool [n], which cut-outs may be mirrored.
         fill: bool [n], which must cover the frame: pictures without transparency.
+        rng: source of randomness.
     """
     n = len(mirror)
     scale = torch.exp(uniform((n,), math.log(0.45), math.log(1.3), rng))
@@ -84,6 +84,7 @@ def pair_placement(vertical: Tensor, mirror: Tensor, rng: torch.Generator) -> Pl
     Args:
         vertical: bool [n].
         mirror: bool [2 n]; the first n are the left (upper) cut-outs.
+        rng: source of randomness.
     """
     n = len(vertical)
     first, second = uniform((n,), -0.6, -0.35, rng), uniform((n,), 0.35, 0.6, rng)
@@ -112,6 +113,8 @@ def place(cutouts: Tensor, where: Placement, size: int, stretch: Tensor) -> Tens
 
     Args:
         cutouts: RGBA uint8 [n, S, S, 4].
+        where: of n cut-outs.
+        size: side of the pictures in pixels.
         stretch: [n, 2], extra width and height, about 1.
 
     Returns:
@@ -144,6 +147,8 @@ def plain_backgrounds(colour: Tensor, size: int, rng: torch.Generator) -> Tensor
 
     Args:
         colour: indices into `COLOUR_NAMES`, int [n].
+        size: side in pixels.
+        rng: source of randomness.
     """
     rgb = _COLOURS[colour]
     jitter = torch.randn(rgb.shape, generator=rng) * 0.05 * (colour != 0)[:, None]
@@ -168,7 +173,8 @@ def finish(images: Tensor, rng: torch.Generator) -> Tensor:
     Hue stays: captions name colours.
 
     Args:
-        images: RGB [n, 3, H, W] in [0, 1].
+        images: RGB [n, 3, H, W] in [0, 1]; may be changed in place.
+        rng: source of randomness.
     """
     n, _, size, _ = images.shape
     device = images.device
@@ -197,6 +203,7 @@ def on_white(cutouts: Tensor, size: int) -> Tensor:
 
     Args:
         cutouts: RGBA uint8 [n, S, S, 4].
+        size: side of the pictures in pixels.
 
     Returns:
         RGB [n, 3, size, size] in [0, 1].

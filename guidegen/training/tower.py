@@ -47,14 +47,15 @@ def freeze_before(visual: Any, first: int) -> None:
     visual.head.requires_grad_(True)
 
 
-def features(visual: Any, images: Tensor, first: int, *, normalised: bool = False) -> Tensor:
+def features(visual: Any, images: Tensor, first: int) -> Tensor:
     """Image features [n, d], not yet of unit norm; no graph is built before stage `first`.
 
     Args:
+        visual: the image tower.
         images: RGB [n, 3, H, W] in [0, 1].
-        normalised: `images` are already (x - 0.5) / 0.5.
+        first: number of the first stage that trains; beyond the last one, only the projection does.
     """
-    x = images if normalised else (images - 0.5) / 0.5
+    x = (images - 0.5) / 0.5
     x = x.contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
         for i, stage in enumerate(stages(visual.trunk)):

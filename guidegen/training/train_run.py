@@ -72,7 +72,8 @@ def run(
         for name, loss in losses.items():
             means[name] = 0.98 * means.get(name, loss) + 0.02 * loss
         bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()}, refresh=False)
-        if trainer.step % evaluate_every == 0 or trainer.step == config.steps:
+        due = trainer.step % evaluate_every == 0 or trainer.step == config.head_steps
+        if due or trainer.step == config.steps:
             clip.save_model(trainer.ema_state(), out)
             scores = score(out, evaluator, where)
             numbers = ", ".join(f"{k} {v:.3f}" for k, v in means.items())

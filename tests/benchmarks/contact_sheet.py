@@ -1,6 +1,6 @@
 """A contact sheet of a prompt list, one picture a prompt, with its words.
 
-    python tests/benchmarks/contact_sheet.py prompts/first-light.txt docs/first-light.webp
+python tests/benchmarks/contact_sheet.py prompts/first-light.txt docs/first-light.webp
 """
 
 import argparse
@@ -33,7 +33,9 @@ def main() -> None:
     font = ImageFont.load_default(13)
     for i, picture in enumerate(pictures):
         x, y = i % args.columns * side, i // args.columns * (side + label)
-        sheet.paste(picture.image.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (x + 2, y))
+        sheet.paste(
+            picture.image.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (x + 2, y)
+        )
         text = "\n".join(textwrap.wrap(picture.config.prompt, 32)[:2])
         draw.multiline_text((x + side / 2, y + side), text, "black", font, "ma", align="center")
     args.sheet.parent.mkdir(parents=True, exist_ok=True)

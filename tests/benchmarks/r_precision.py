@@ -40,7 +40,9 @@ def main() -> None:
         right += best == picture.config.prompt
         if best != picture.config.prompt:
             place = int((scores > scores[prompts.index(picture.config.prompt)]).sum()) + 1
-            print(f"MISS {picture.config.prompt!r}: judge says {best!r}; right one is number {place}")
+            print(
+                f"MISS {picture.config.prompt!r}: judge says {best!r}; right one is number {place}"
+            )
     print(f"R-precision {right} of {len(prompts)} = {right / len(prompts):.1%} (target 80 %)")
 
 

@@ -8,9 +8,7 @@ from guidegen.ops import floating, rows
 from guidegen.prompt import Phrase
 from guidegen.registry import backends
 
-NAMES = [
-    (name, variant) for name, backend in backends().items() for variant in backend.variants
-]
+NAMES = [(name, variant) for name, backend in backends().items() for variant in backend.variants]
 SIZE = (64, 96)
 
 
@@ -80,7 +78,8 @@ def test_images_do_not_depend_on_their_neighbours(generator):
 
 def test_every_floating_latent_gets_a_finite_gradient_of_its_own_image_only(generator):
     latents = {
-        k: v.clone().requires_grad_(v.is_floating_point()) for k, v in start(generator, 1, 2).items()
+        k: v.clone().requires_grad_(v.is_floating_point())
+        for k, v in start(generator, 1, 2).items()
     }
     weights = torch.rand(generator.decode(latents).shape[1:])
     loss = (generator.decode(latents)[0] * weights).sum() + generator.prior(latents)[0]

@@ -1,0 +1,133 @@
+"""The other commands, help, start-up, and the Python API's door."""
+
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import guidegen
+from guidegen import registry
+from guidegen.backend import Backend, GeneratorInfo
+
+HEAVY = ("torch", "numpy", "PIL", "open_clip", "torchvision", "safetensors")
+
+
+def start(code, **more):
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--help"], ["generators"], ["x", "--print-config"]])
+def test_these_import_nothing_heavy(words):
+    process = start(
+        "import sys; from guidegen.cli.main import main\n"
+        f"code = main({words!r})\n"
+        f"print(code, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    _, err = process.communicate(timeout=60)
+    assert err.splitlines()[-1] == "0 []"
+
+
+def test_help_is_quick():
+    def seconds():
+        # Time on the CPU, since other work on the machine makes the clock's time longer.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "guidegen.cli", "--help"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_help_names_every_flag_and_starts_with_examples(run):
+    text = run("--help").out
+    assert text.index('guidegen "a red apple"') < text.index("--seed")
+    for name in guidegen.RunConfig.model_fields:
+        assert name == "prompt" or f"--{name.replace('_', '-')}" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert run("generate", "--help").code == run("show", "--help").code == 0
+
+
+def test_guidegen_alone_prints_a_short_help(run):
+    result = run()
+    assert result.code == 0
+    assert len(result.out.splitlines()) < 10
+
+
+def test_version(run):
+    assert run("--version").out.startswith("guidegen ")
+
+
+def test_show_tells_how_and_the_command_makes_it_again(run, engine):
+    path = run("it's a b", "--seed", 3, "--negative", "blur", "--steps", 4).out.strip()
+    shown = run("show", path).out
+    assert "it's a b" in shown
+    assert "similarity     0.25" in shown
+    command = shown.splitlines()[-1].strip()
+    assert run(*shlex.split(command)[1:]).out.strip() == path
+    for place in (path, os.path.dirname(path), os.path.dirname(path) + "/run.json"):
+        data = json.loads(run("show", place, "--json").out)
+        assert data["config"]["seed"] == 3
+        assert data["command"] == command
+        assert data["scores"] == {"similarity": 0.25}
+
+
+def test_generators_lists_cards_and_what_is_broken(run, monkeypatch):
+    card = GeneratorInfo("b/x", "draws squares", (16, 64), 32, multiple=8, licence="MIT")
+    monkeypatch.setattr(registry, "backends", lambda: {"b": Backend("b", {"x": card}, "m:f")})
+    monkeypatch.setattr(registry, "broken", lambda: {"bad": "it fails"})
+    result = run("generators")
+    assert "b/x: draws squares" in result.out
+    assert "16 to 64 px, multiples of 8; 32 where none is asked for" in result.out
+    assert "MIT" in result.out
+    assert result.err == "guidegen: the generator 'bad' can't be used: it fails\n"
+    assert json.loads(run("generators", "--json").out)[0]["name"] == "b/x"
+
+
+def test_ctrl_c_while_starting_is_one_line():
+    process = start(
+        "import sys; from guidegen.cli import main as m\n"
+        "import time\n"
+        "def slow(*a, **k): print('ready', flush=True); time.sleep(60)\n"
+        "m.app.command(slow, name='slow')\n"
+        "sys.exit(m.main(['slow']))"
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "guidegen: stopped; nothing was being drawn yet\n"
+
+
+def test_a_closed_pipe_is_quiet():
+    process = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m guidegen.cli generators | true; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert process.stderr == ""
+    assert process.stdout.strip() in ("141", "0")  # 0 where it wrote before the pipe closed
+
+
+def test_the_api_makes_one_picture(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = guidegen.generate("a red apple", seed=7, negative="blur")
+    assert picture.config.negative == ("blur",)
+    assert picture.path == picture.run.image
+    assert picture.path.is_file()
+    with pytest.raises(guidegen.GuidegenError, match="unknown setting 'sede'"):
+        guidegen.generate("a red apple", sede=7)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = guidegen.nothing
+    assert set(guidegen.__all__) <= set(dir(guidegen))

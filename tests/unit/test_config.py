@@ -1,0 +1,137 @@
+"""RunConfig: validation, TOML and JSON round trips, the digest."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from guidegen.config import RunConfig, make_config, read_toml, to_toml
+from guidegen.errors import ConfigError, PromptSyntaxError
+
+FULL = {
+    "prompt": 'a "red" apple \\: 苹果 | fog:0.3\nsecond line\x7f',
+    "negative": ("blur", "text, words"),
+    "template": "a photo of {}",
+    "generator": "fourier",
+    "perceptor": ("ViT-B-32/openai@0.5", "embedded"),
+    "seed": 2**63 - 1,
+    "steps": 0,
+    "cutouts": 7,
+    "cutout_batch": 3,
+    "starts": 2,
+    "size": "640x384",
+    "lr": 1e-5,
+    "optimizer": "radam",
+    "distance": "cosine",
+    "ema": 0.99,
+    "init_image": Path("some where/init.png"),
+    "device": "cuda:1",
+    "precision": "bf16",
+    "out": Path("o ut"),
+    "metadata": False,
+}
+
+
+def test_full_names_every_field():
+    assert set(FULL) == set(RunConfig.model_fields)
+
+
+def test_toml_round_trip(tmp_path):
+    config = make_config(FULL)
+    path = tmp_path / "c.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert make_config(read_toml(path)) == config
+
+
+def test_toml_round_trip_of_odd_texts(tmp_path):
+    rng = random.Random(3)
+    path = tmp_path / "c.toml"
+    for _ in range(100):
+        text = "x" + "".join(chr(rng.choice([*range(1, 300), 0x2028, 0x1F34E])) for _ in range(9))
+        config = make_config({"prompt": "p", "negative": text})
+        path.write_bytes(to_toml(config).encode())
+        assert read_toml(path)["negative"] == [text]
+
+
+def test_json_round_trip():
+    config = make_config(FULL)
+    assert make_config(json.loads(config.model_dump_json())) == config
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"steps": -1}, "--steps"),
+        ({"steps": "many"}, "--steps"),
+        ({"lr": float("nan")}, "--lr"),
+        ({"lr": 0}, "--lr"),
+        ({"size": "0"}, "--size: sides must be between"),
+        ({"size": "9999999x2"}, "--size"),
+        ({"size": "12by12"}, "is no size"),
+        ({"size": 10**9}, "--size"),
+        ({"seed": -1}, "--seed"),
+        ({"seed": 2**63}, "--seed"),
+        ({"ema": 1.0}, "--ema"),
+        ({"device": "gpu"}, "use auto, cpu, cuda"),
+        ({"optimizer": "lion"}, "--optimizer"),
+        ({"template": "a photo"}, "needs {}"),
+        ({"negative": [" "]}, "negative prompt is empty"),
+        ({"perceptor": []}, "--perceptor"),
+        ({"prompt": "a\0b"}, "NUL"),
+        ({"prompt": "a\udcff"}, "UTF-8"),
+        ({"stepz": 3}, "unknown setting 'stepz'"),
+        ({"steps": -1, "lr": -1}, "--steps.*; --lr"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(fields, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        make_config({"prompt": "a", **fields})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_prompt_keeps_its_own_error():
+    with pytest.raises(PromptSyntaxError, match="not a number"):
+        make_config({"prompt": "fox:1,5"})
+
+
+def test_the_size_is_width_by_height():
+    assert make_config({"prompt": "a", "size": "640x384"}).height_width() == (384, 640)
+    assert make_config({"prompt": "a", "size": 96}).height_width() == (96, 96)
+    assert make_config({"prompt": "a"}).height_width() is None
+
+
+def test_one_word_stands_for_a_list_of_one():
+    config = make_config({"prompt": "a", "negative": "blur", "perceptor": "RN50/openai"})
+    assert config.negative == ("blur",)
+    assert config.perceptor == ("RN50/openai",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("steps = ", "can't read"), ("stepz = 3", "unknown setting 'stepz'"), ("\xff", "can't read")],
+)
+def test_bad_toml_is_refused(tmp_path, text, says):
+    path = tmp_path / "c.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=says):
+        read_toml(path)
+    with pytest.raises(ConfigError, match="no config file"):
+        read_toml(tmp_path / "none.toml")
+
+
+def test_the_digest_is_over_the_pixels_only(tmp_path):
+    base = make_config({"prompt": "a", "seed": 1})
+    same = make_config({"prompt": "a", "seed": 1, "out": "elsewhere", "metadata": False})
+    assert base.digest() == same.digest()
+    assert base.digest() != make_config({"prompt": "a", "seed": 2}).digest()
+    assert base.digest({"clip": "1"}) != base.digest({"clip": "2"})
+
+
+def test_the_digest_sees_into_the_init_image(tmp_path):
+    path = tmp_path / "init.png"
+    config = make_config({"prompt": "a", "init_image": path})
+    path.write_bytes(b"one")
+    first = config.digest()
+    path.write_bytes(b"two")
+    assert config.digest() != first

@@ -1,0 +1,96 @@
+"""Finding generators by entry points."""
+
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from guidegen import registry
+from guidegen.backend import Backend, GeneratorInfo
+from guidegen.errors import GuidegenError, UnknownNameError
+
+
+def backend(name, *variants):
+    cards = {
+        variant: GeneratorInfo(f"{name}/{variant}".strip("/"), "s", (16, 64), 32)
+        for variant in variants or ("",)
+    }
+    return Backend(name, cards, "nowhere:build")
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Puts objects where entry points find them."""
+    found = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    module = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "fake_plugins", module)
+
+    def add(name, value, attribute=None):
+        attribute = attribute or f"{name}_{len(found)}"
+        setattr(module, attribute, value)
+        found.append(EntryPoint(name, f"fake_plugins:{attribute}", registry.GROUP))
+
+    return add
+
+
+def test_find_takes_the_default_the_only_one_or_the_named(install):
+    install("plain", backend("plain"))
+    install("single", backend("single", "small"))
+    install("big", backend("big", "128", "256"))
+    assert registry.find("plain")[1] == ""
+    assert registry.find("single")[1] == "small"
+    found, variant = registry.find("big/256")
+    assert found.variants[variant].name == "big/256"
+    assert list(registry.backends()) == ["big", "plain", "single"]
+
+
+def test_unknown_names_offer_the_nearest(install):
+    install("collage", backend("collage"))
+    install("biggan", backend("biggan", "deep-128", "deep-256"))
+    with pytest.raises(UnknownNameError, match="did you mean collage"):
+        registry.find("colage")
+    with pytest.raises(UnknownNameError, match="did you mean biggan/deep-256"):
+        registry.find("biggan/deep256")
+    with pytest.raises(UnknownNameError, match="name one: biggan/deep-128, biggan/deep-256"):
+        registry.find("biggan")
+    with pytest.raises(UnknownNameError, match="no generator is called 'collage/x'"):
+        registry.find("collage/x")
+
+
+def test_nothing_installed_says_what_to_do(install):
+    with pytest.raises(UnknownNameError, match="pip install"):
+        registry.find("collage")
+
+
+def test_a_broken_plug_in_harms_only_itself(install):
+    install("good", backend("good"))
+    registry.entry_points("").append(EntryPoint("gone", "no_such_module:x", registry.GROUP))
+    install("wrong", object())
+    install("named", backend("otherwise"))
+    install("empty", Backend("empty", {}, "x:y"))
+    assert list(registry.backends()) == ["good"]
+    assert set(registry.broken()) == {"gone", "wrong", "named", "empty"}
+    with pytest.raises(GuidegenError, match="ModuleNotFoundError"):
+        registry.find("gone")
+    assert registry.find("good")[0].name == "good"
+
+
+def test_two_of_one_name_are_refused(install):
+    install("good", backend("good"))
+    install("twin", backend("twin"))
+    install("twin", backend("twin"))
+    with pytest.raises(GuidegenError, match="two packages offer it"):
+        registry.find("twin")
+    assert list(registry.backends()) == ["good"]
+
+
+def test_the_same_entry_seen_twice_is_no_clash(install):
+    install("good", backend("good"), "same")
+    install("good", backend("good"), "same")
+    assert list(registry.backends()) == ["good"]
+
+
+def test_ours_are_found_without_torch():
+    assert {"collage", "fourier", "pixels"} <= set(registry.backends())
