@@ -67,7 +67,7 @@ class Jsonl:
                 line = {
                     "step": index,
                     "losses": {name: _number(next(values)) for name in losses},
-                    "lr": lr,
+                    "lr": float(f"{lr:.6g}"),
                     "seconds": round(seconds, 3),
                 }
                 self._file.write(json.dumps(line) + "\n")

@@ -73,6 +73,7 @@ def train(
     lr: float = 4e-4,
     head_lr: float = 2e-3,
     early_size: int = 96,
+    early_share: float = 0.7,
     size: int = 128,
     evaluate_every: int = 500,
     seed: int = 0,
@@ -92,8 +93,9 @@ def train(
         unfreeze_from: first stage of the tower that is trained, 0 to 8.
         lr: peak learning rate of the tower.
         head_lr: peak learning rate of the projections.
-        early_size: side of the pictures in the first half.
-        size: side of the pictures in the second half.
+        early_size: side of the pictures in the first part.
+        early_share: how large that part is, 0 to 1.
+        size: side of the pictures in the rest.
         evaluate_every: steps between evaluations.
         seed: of everything random.
         device: auto, cpu, cuda...
@@ -104,7 +106,7 @@ def train(
     scratch = image_init == "none"
     config = TrainConfig(
         steps=steps, head_steps=0 if scratch else head_steps, batch=batch, size=size,
-        early_size=early_size, unfreeze_from=0 if scratch else unfreeze_from, lr=lr,
+        early_size=early_size, early_share=early_share, unfreeze_from=0 if scratch else unfreeze_from, lr=lr,
         head_lr=head_lr, pretrained=not scratch, train_text=text is None,
     )  # fmt: skip
     scores = train_run.run(

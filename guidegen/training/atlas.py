@@ -1,9 +1,9 @@
 """The collage's patches: chosen drawings, rendered, in one zip.
 
 The choice is a table (`atlas_choice.tsv`), made by looking at every drawing: one a line, with its
-source, its id there, a plain English name, what it shows, its kind and keywords. The kind is empty for
-a cut-out, `full` for an object that fills its box (a book, a door), `scene` for a picture with its own
-background (a night sky), which suits as a backdrop.
+source, its id there, a plain English name, what it shows, its kind and keywords. The kind is empty
+for a cut-out, `full` for an object that fills its box (a book, a door), `scene` for a picture with
+its own background (a night sky), which suits as a backdrop.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def build_atlas(
     cache: Path | None = None,
     choice: Path | None = None,
     longest: int = 192,
-    quality: int = 74,
+    quality: int = 78,
     alpha_quality: int = 80,
     limit_bytes: int = MAXIMUM_BYTES,
     progress: bool = True,
@@ -137,7 +137,10 @@ def build_atlas(
     for item in tqdm(chosen, desc="patches", unit="patch", disable=not progress):
         try:
             picture = drawings[item.source].picture(item.id, longest)
-        except (KeyError, FileNotFoundError, DataError) as error:
+        except (KeyError, FileNotFoundError):
+            left_out.append(f"{item.source} {item.id}: no such drawing in this package")
+            continue
+        except DataError as error:
             left_out.append(f"{item.source} {item.id}: {error}")
             continue
         if not (item.scene or item.full) and is_framed(picture):

@@ -131,10 +131,10 @@ class SceneBatches:
         busy = (kind > 0.6).nonzero().flatten()
         canvas[busy] = scenes.busy_backgrounds(len(busy), size, rng).to(device)
         near = (kind > 0.9).nonzero().flatten()
-        rows = torch.multinomial(self.weights, max(1, len(near)), replacement=True, generator=rng)
-        rows = rows[: len(near)]
-        layers = self._draw(rows, scenes.near_placement(len(near), rng), size, rng, device)
-        canvas[near] = scenes.over(layers, canvas[near])
+        if len(near):
+            rows = torch.multinomial(self.weights, len(near), replacement=True, generator=rng)
+            layers = self._draw(rows, scenes.near_placement(len(near), rng), size, rng, device)
+            canvas[near] = scenes.over(layers, canvas[near])
         plain = (kind <= 0.6).tolist()
         names = [scenes.COLOUR_NAMES[c] if p else None for c, p in zip(colour, plain, strict=True)]
         return canvas, names

@@ -16,7 +16,7 @@ _SKIPPED = re.compile(
     r"people/clothing/pantyhose|unsorted/duplicates)"
 )
 _MANY = 6  # a title that more files share says who drew them, not what
-_NOISE = re.compile(r"\b(clip ?art|svg|by|inkscape|untitled|openclipart|bw|b w|b and w|\d+)\b")
+_NOISE = re.compile(r"\b(clip ?art|svg|by|inkscape|untitled|openclipart|bw|b w|aiga|b and w|\d+)\b")
 _CARDS = {"c": "clubs", "d": "diamonds", "h": "hearts", "s": "spades"}
 _RANKS = {"a": "ace", "j": "jack", "q": "queen", "k": "king"}
 
@@ -33,12 +33,13 @@ def namer(drawings: FileDrawings) -> Callable[[str], Label | None]:
         if "publicdomain" not in svg.lower().replace(" ", "").replace("_", ""):
             return None
         title = titles[name]
+        foreign = "architetto" in (_field(svg, "creator") + name).lower()  # hundreds, in Italian
         generic = not title or counts[title] > _MANY
         caption = _file_words(name, svg) if generic else title
         caption = _known_series(name, caption)
         keywords = _keywords(name, svg, caption)
         quality = 1 if generic else 2
-        if len(caption) < 3 and keywords:
+        if keywords and (foreign or len(caption) < 3):
             caption, quality = " ".join(keywords[:2]), 0
         if len(caption) < 3 or UNWANTED.search(" ".join((caption, *keywords))):
             return None

@@ -151,7 +151,7 @@ def distil(
                 student = clip.text_trunk(model, ids) @ model.text_projection
             loss = distil_loss(student, target)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(rest, 1.0)
             optimizer.step()
             schedule.step()

@@ -21,6 +21,9 @@ UNWANTED = re.compile(
     r"facebook|twitter|nazi|hitler|swastika|schwarze sonne|wmd|marijuana|genital|penis|nude|sexy)\b"
 )
 
+_APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
+_TYPOS = {"reciept": "receipt", "databse": "database", "ubmrella": "umbrella", "bigben": "big ben"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -41,7 +44,7 @@ class Label:
 
 def slug(text: str) -> str:
     """Lower-case words joined by hyphens."""
-    plain = text.lower().replace("’", "").replace("'", "").replace("&", " and ")
+    plain = text.lower().replace(_APOSTROPHE, "").replace("'", "").replace("&", " and ")
     return "-".join(re.findall(r"[a-z0-9ñéãçåôíü]+", plain))
 
 
@@ -53,7 +56,7 @@ def plain_caption(label: str) -> str:
     >>> plain_caption("flag: Peru")
     'flag of peru'
     """
-    label = re.sub("[“”]", "", label.lower().replace("’", "'"))
+    label = re.sub("[“”]", "", label.lower().replace(_APOSTROPHE, "'"))
     base, _, rest = label.partition(": ")
     parts = [part for part in rest.split(", ") if part]
     if base == "flag":
@@ -136,7 +139,10 @@ class EmojiNames:
     def by_slug(self, name: str) -> Label | None:
         """Label of an icon name such as `red-apple`, `redapple` or `grinning-face-1`."""
         name = re.sub(r"-\d$", "", name)
-        return self._by_slug.get(name)
+        if label := self._by_slug.get(name) or self._by_slug.get(f"flag-{name}"):
+            return label
+        label = self._by_slug.get(name.removesuffix("-face"))  # older sets say "bear face"
+        return label if label and label.group.startswith("animals") else None
 
     def split(self, run: str) -> str:
         """`arrowupwards` as "arrow upwards": the fewest known words; `run` itself if none fit."""
@@ -161,13 +167,18 @@ def _bare(code: str) -> str:
 
 def from_slug(name: str) -> Label | None:
     """Label from an icon's name: words without variants and numbers."""
-    words = [w for w in re.split(r"[-_\s]+", re.sub(r"(?<=[a-z])\d$", "", name.lower())) if w]
-    while len(words) > 1 and (words[-1].isdigit() or words[-1] in ("fill", "alt", "icon")):
+    name, tone, _ = re.sub(r"(?<=[a-z])\d$", "", name.lower()).partition("-skin-tone")
+    words = [_TYPOS.get(w, w) for w in re.split(r"[-_\s]+", name) if w]
+    while len(words) > 1 and (words[-1].isdigit() or words[-1] in ("fill", "alt", "icon", "duo")):
         words.pop()
+    if tone:
+        at = -2 if words[-2:-1] == ["medium"] else -1
+        words[at:] = ["with", "-".join(words[at:]), "skin tone"]
     caption = " ".join(words)
     if len(caption) < 2 or UNWANTED.search(caption):
         return None
-    return Label(caption=caption, concept=slug(caption), quality=1)
+    concept = slug(caption.partition(" with ")[0] if tone else caption)
+    return Label(caption=caption, concept=concept, quality=1)
 
 
 def from_freedesktop(name: str) -> Label | None:
@@ -178,7 +189,7 @@ def from_freedesktop(name: str) -> Label | None:
 
 
 def emoji_namer(names: EmojiNames, chars: Path | None) -> Callable[[str], Label | None]:
-    """Namer of an iconify emoji set: by its own code points (`chars.json`), else by slug, else words."""
+    """Namer of an iconify emoji set: by code points (`chars.json`), else by slug, else by words."""
     codes: dict[str, str] = {}
     if chars is not None and chars.is_file():
         codes = {name: code for code, name in json.loads(chars.read_text("utf-8")).items()}

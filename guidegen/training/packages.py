@@ -1,7 +1,8 @@
 """The captioned cut-outs, rebuilt from the packages that they come from.
 
-`rebuild` downloads pinned packages, renders and names their drawings, leaves out what does not teach,
-and writes one zip: `captions.jsonl` and 128-pixel RGBA pictures, each cut to its outline and centred.
+`rebuild` downloads pinned packages, renders and names their drawings, leaves out what does not
+teach, and writes one zip: `captions.jsonl` and 128-pixel RGBA pictures, each cut to its outline and
+centred.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def rebuild(
 ) -> RebuildReport:
     """Make the captioned cut-outs from their packages.
 
-    A source that is finished is kept in `cache`, so a killed run goes on with the next one. The same
-    packages give the same records and splits.
+    A source that is finished is kept in `cache`, so a killed run goes on with the next one. The
+    same packages give the same records and splits.
 
     Args:
         out: zip file to write.

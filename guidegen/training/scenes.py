@@ -132,8 +132,10 @@ def place(cutouts: Tensor, where: Placement, size: int, stretch: Tensor) -> Tens
     grid = F.affine_grid(theta, [len(x), 4, size, size], align_corners=False)
     out = torch.empty(len(x), 4, size, size, device=x.device)
     shrunk = (where.scale * size < 0.6 * x.shape[-1]).to(x.device)  # halve first: less aliasing
-    out[~shrunk] = F.grid_sample(x[~shrunk], grid[~shrunk], align_corners=False)
-    out[shrunk] = F.grid_sample(F.avg_pool2d(x[shrunk], 2), grid[shrunk], align_corners=False)
+    for rows, shrink in ((~shrunk, False), (shrunk, True)):
+        if rows.any():
+            source = F.avg_pool2d(x[rows], 2) if shrink else x[rows]
+            out[rows] = F.grid_sample(source, grid[rows], align_corners=False)
     return out
 
 

@@ -1,7 +1,7 @@
 """The packages that the captioned cut-outs come from, pinned, with their licences.
 
-Every source is openly licensed without share-alike. `main` is MIT, Apache-2.0 or public domain: what
-ships is made from it alone. `judge` (CC-BY-4.0) trains a second CLIP that only measures.
+Every source is openly licensed without share-alike. `main` is MIT, Apache-2.0 or public domain:
+what ships is made from it alone. `judge` (CC-BY-4.0) trains a second CLIP that only measures.
 """
 
 from __future__ import annotations
@@ -260,18 +260,14 @@ SOURCES: tuple[Source, ...] = (
     ),
 )
 
-EMOJI_NAMES = Package(
-    name="cldr-annotations-full",
-    registry="npm",
-    version="48.2.0",
-    sha256="28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
-)
+# CLDR names and keywords of all emoji, and their groups
 EMOJI_GROUPS = Package(
     name="emojibase-data",
     registry="npm",
     version="17.0.0",
     sha256="d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
 )
+# more keywords, as people type them
 EMOJI_KEYWORDS = Package(
     name="emojilib",
     registry="npm",

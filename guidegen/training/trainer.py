@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from guidegen.training import checkpoint, objective, tower
 from guidegen.training import model as clip
@@ -24,7 +24,8 @@ class TrainConfig:
     """How long, how fast, and what.
 
     steps, head_steps: all steps, and how many of them at first train the projections only.
-    batch, size: pictures a step, and their side in pixels; `early_size` in the first half.
+    batch, size: pictures a step, and their side in pixels; `early_size` in the
+        first `early_share` of the steps.
     unfreeze_from: first trainable stage of the tower, 0 (stem) to 8 (last convolution).
     lr, head_lr: peak learning rates of the tower and of the projections.
     pretrained: the tower starts from ImageNet; batch-norm statistics and depthwise kernels stay.
@@ -36,6 +37,7 @@ class TrainConfig:
     batch: int = 128
     size: int = 128
     early_size: int = 96
+    early_share: float = 0.7
     unfreeze_from: int = 4
     lr: float = 4e-4
     head_lr: float = 2e-3
@@ -45,6 +47,16 @@ class TrainConfig:
     pretrained: bool = True
     train_text: bool = False
     save_every: int = 200
+
+
+def warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential average that forgets its first steps sooner."""
+
+    def average(mean: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        return mean.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return average
 
 
 class Trainer:
@@ -75,8 +87,7 @@ class Trainer:
             self._groups(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
         self.schedule = LambdaLR(self.optimizer, [self._tower_factor, self._head_factor])
-        average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
-        self.ema = AveragedModel(self.trained, multi_avg_fn=average)
+        self.ema = AveragedModel(self.trained, avg_fn=warm_average(config.ema))
         self.bank = self._bank()
         self.bank_targets = self._bank_targets()
         self.step = checkpoint.resume(state_file, self._state())
@@ -90,11 +101,11 @@ class Trainer:
             if first != phase:
                 self._freeze_before(first)
                 phase = first
-            size = config.early_size if self.step < config.steps // 2 else config.size
+            size = config.early_size if self.step < config.early_share * config.steps else config.size
             losses = self._losses(self.step, size, first)
             self.optimizer.zero_grad(set_to_none=True)
             total = torch.stack(list(losses.values())).sum()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             torch.nn.utils.clip_grad_norm_(self.trained.parameters(), 5.0)
             self.optimizer.step()
             self.schedule.step()

@@ -1,38 +1,30 @@
-"""The command line on the real engine, with a perceptor that knows colours only."""
+"""The command line on the real engine, with a tiny CLIP of random weights."""
 
 import hashlib
 import json
+import shlex
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from safetensors import safe_open
-from torch.nn import functional as F
 
 import guidegen
-from guidegen import engine as real
 from guidegen import metadata
-from guidegen.perceptor import Ensemble
 from guidegen.runs import Run
-from tests.fakes import TinyPerceptor
-
-
-class Resizing(TinyPerceptor):
-    def encode_image(self, images):
-        return super().encode_image(F.adaptive_avg_pool2d(images, 16))
-
+from tests.tiny_clip import make_tiny_clip
 
 FAST = ["-g", "pixels", "--size", "32", "--steps", "3", "--cutouts", "2", "--device", "cpu"]
 
 
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    real._load_session.cache_clear()
-    monkeypatch.setattr(real, "check_specs", lambda specs: None)
-    monkeypatch.setattr(real, "load_ensemble", lambda specs, **_: Ensemble(((Resizing(), 1.0),)))
-    yield
-    real._load_session.cache_clear()
+@pytest.fixture(scope="module", autouse=True)
+def clip(tmp_path_factory):
+    """Its path goes into the flags that all tests here share."""
+    folder = make_tiny_clip(tmp_path_factory.mktemp("clip"))
+    FAST.extend(["--perceptor", f"local-dir:{folder}"])
+    yield folder
+    del FAST[-2:]
 
 
 def pixels(path):
@@ -41,15 +33,15 @@ def pixels(path):
 
 
 def test_a_prompt_becomes_a_run_directory(run):
-    result = run("1,0,0", "--seed", 7, *FAST)
+    result = run("a red dot", "--seed", 7, *FAST)
     assert result.code == 0, result.err
     path = Path(result.out.strip())
-    assert path.parent.name.startswith("1-0-0-7-")
+    assert path.parent.name.startswith("a-red-dot-7-")
     with Image.open(path) as image:
         assert image.size == (32, 32)
     record = metadata.read(path)
     assert (record.config.seed, record.config.steps, record.config.lr) == (7, 3, 0.02)
-    assert record.models["tiny"] == "tiny-digest"
+    assert list(record.models) == [FAST[-1]]
     kept = Run.load(path.parent)
     assert kept.status == "finished"
     assert kept.scores == record.scores
@@ -61,30 +53,30 @@ def test_a_prompt_becomes_a_run_directory(run):
 
 
 def test_the_same_command_gives_the_same_picture_alone_or_among_others(run):
-    one = run("1,0,0", "--seed", 7, *FAST).out.strip()
+    one = run("a red dot", "--seed", 7, *FAST).out.strip()
     before = pixels(one)
-    again = run("1,0,0", "--seed", 7, *FAST)
+    again = run("a red dot", "--seed", 7, *FAST)
     assert (again.out.strip(), pixels(one)) == (one, before)
     assert "made earlier" in again.err
-    many = run("0,1,0", "1,0,0", "--seed", 6, "-n", 2, "--force", *FAST).out.splitlines()
+    many = run("a green dot", "a red dot", "--seed", 6, "-n", 2, "--force", *FAST).out.splitlines()
     assert one in many
     assert pixels(one) == before
     assert len({pixels(path) for path in many}) == 4
 
 
 def test_what_show_prints_makes_it_again(run):
-    path = run("1,0,0", "--seed", 7, *FAST, "-o", "x.png").out.strip()
+    path = run("a red dot", "--seed", 7, *FAST, "-o", "x.png").out.strip()
     before = pixels(path)
     command = json.loads(run("show", path, "--json").out)["command"]
-    words = command.split()[1:]
+    words = shlex.split(command)[1:]
     remade = run(*words, "-o", "y.png", "--force")
     assert remade.code == 0, remade.err
     assert pixels("y.png") == before
 
 
 def test_no_metadata_after_a_run_with_metadata(run):
-    run("1,0,0", "--seed", 7, *FAST)
-    path = run("1,0,0", "--seed", 7, "--no-metadata", *FAST).out.strip()
+    run("a red dot", "--seed", 7, *FAST)
+    path = run("a red dot", "--seed", 7, "--no-metadata", *FAST).out.strip()
     with Image.open(path) as image:
         assert image.info == {}
 
@@ -103,7 +95,7 @@ def test_no_metadata_after_a_run_with_metadata(run):
 def test_the_engine_refuses_before_work(run, tmp_path, words, code, says):
     (tmp_path / "text.png").write_text("no image")
     flags = {**dict(zip(FAST[::2], FAST[1::2], strict=True)), words[0]: words[1]}
-    result = run("1,0,0", "--seed", 7, "--quiet", *chain(*flags.items()))
+    result = run("a red dot", "--seed", 7, "--quiet", *chain(*flags.items()))
     assert (result.code, result.out) == (code, ""), result.err
     assert says in result.err
     assert result.err.count("\n") == 1
@@ -118,7 +110,7 @@ def test_ctrl_c_keeps_the_picture_so_far(run, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Progress, "__call__", stop)
-    result = run("1,0,0", "--seed", 7, *FAST)
+    result = run("a red dot", "--seed", 7, *FAST)
     assert result.code == 130
     assert "kept" in result.err.splitlines()[-1]
     (folder,) = Path("outputs").iterdir()
@@ -127,13 +119,14 @@ def test_ctrl_c_keeps_the_picture_so_far(run, monkeypatch):
     assert metadata.read(kept.image).config.seed == 7
 
 
-def test_the_api(tmp_path, monkeypatch):
+def test_the_api(tmp_path, monkeypatch, clip):
     monkeypatch.chdir(tmp_path)
     settings = {"generator": "pixels", "size": 32, "steps": 2, "cutouts": 2, "device": "cpu"}
-    picture = guidegen.generate("1,0,0", seed=7, out=None, progress=True, **settings)
+    settings["perceptor"] = f"local-dir:{clip}"
+    picture = guidegen.generate("a red dot", seed=7, out=None, progress=True, **settings)
     assert picture.image.size == (32, 32)
     assert (picture.path, picture.run) == (None, None)
     assert not list(tmp_path.iterdir())
-    kept = guidegen.generate("1,0,0", seed=7, **settings)
+    kept = guidegen.generate("a red dot", seed=7, **settings)
     assert kept.image.tobytes() == picture.image.tobytes()
     assert kept.run.path == kept.path.parent

@@ -164,6 +164,21 @@ def test_trajectory_fetches_in_chunks_without_changing_anything(tmp_path):
     assert load_file(tmp_path / "t")["z"].flatten().tolist() == [float(i) for i in range(71)]
 
 
+def test_a_trajectory_too_large_is_thinned(tmp_path):
+    found = {}
+    row = 4 + 16  # bytes of z and of choice
+    recorder = Trajectory(found.__setitem__, max_bytes=50 * row)
+    list(record(steps(199), [recorder]))
+    (tmp_path / "t").write_bytes(found["trajectory.safetensors"])
+    with safe_open(tmp_path / "t", "pt") as file:
+        told = file.metadata()
+    kept = json.loads(told["steps"])
+    assert kept[:3] == [0, int(told["every"]), 2 * int(told["every"])]
+    assert kept[-1] == 199
+    assert len(kept) <= 50 + 32
+    assert load_file(tmp_path / "t")["z"].flatten().tolist() == [float(i) for i in kept]
+
+
 def test_no_step_no_file():
     found = {}
     Trajectory(found.__setitem__).close()
