@@ -9,6 +9,7 @@ Differs from it in opaque patches, in choosing patches by the perceptor's rankin
 recolouring that keeps a drawing's light and shade.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -160,10 +161,12 @@ class Collage:
         half = {s: scale[s].exp() * scale.new_tensor(self.vocabulary.shape(i)) for s, i in objects}
         shorter = min(self.size)
         edge = place.new_tensor([self.size[1] / shorter, self.size[0] / shorter])
+        # objects share the canvas: one alone fills most of it
+        least = math.log(0.62) - 0.5 * math.log(max(len(objects), 1))
         for n, (s, _) in enumerate(objects):
             outside = F.relu(place[s].abs() + 0.92 * half[s] - edge)
-            loss = loss + 0.6 * outside.square().sum() + 0.4 * F.relu(-1.1 - scale[s]).square()
-            loss = loss + 0.02 * latents["angle"][b, s].square()
+            loss = loss + 0.6 * outside.square().sum() + 0.4 * F.relu(least - scale[s]).square()
+            loss = loss + 0.06 * latents["angle"][b, s].square()
             for other, _ in objects[:n]:
                 reach = 0.8 * (half[s] + half[other])
                 overlap = F.relu(reach - (place[s] - place[other]).abs())

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from guidegen.engine import Picture
 
 _SHORT = {"generator": "-g", "out": "-o"}
+# As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
+DRAW = -1
 # Seeds that are drawn stay short enough to be typed.
 _DRAWN_SEEDS = 2**32
 _PICTURE = Group("Settings of the picture", sort_key=1)
@@ -46,7 +48,7 @@ def generate(
         return
     _refuse_early(configs)
     if not quiet:
-        _announce(configs, count=count, drawn="seed" not in merged)
+        _announce(configs, count=count, drawn=merged.get("seed") == DRAW)
     _draw(configs, force=force, quiet=quiet)
 
 
@@ -55,7 +57,7 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
 
     Args:
         prompts: what to draw; empty takes the prompt that the settings name.
-        settings: RunConfig fields that the user named. Without a seed one is drawn.
+        settings: RunConfig fields that the user named. The seed -1 draws one.
         count: pictures of each prompt, with consecutive seeds.
 
     Raises:
@@ -69,7 +71,7 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
         raise ConfigError(f"--count: draw at least 1 picture, not {count}")
-    if "seed" not in settings:
+    if settings.get("seed") == DRAW:
         settings = {**settings, "seed": secrets.randbelow(_DRAWN_SEEDS)}
     bases = [make_config({**settings, "prompt": prompt}) for prompt in prompts]
     if bases[0].seed + count - 1 > MAX_SEED:
@@ -144,16 +146,14 @@ def _signature() -> inspect.Signature:
             continue
         default = field.get_default(call_default_factory=True)
         flag = f"--{name.replace('_', '-')}"
-        if name == "seed":
-            shown = " [default: drawn at random]"
-        elif default in (None, (), "", False, True):
+        if isinstance(default, bool) or default in (None, (), ""):
             shown = ""
         else:
             shown = f" [default: {', '.join(default) if isinstance(default, tuple) else default}]"
         parameter = Parameter(
             name=[flag, *([_SHORT[name]] if name in _SHORT else [])],
             negative=f"--no-{name.replace('_', '-')}" if field.annotation is bool else (),
-            help=(field.description or "") + shown,
+            help=(field.description or "") + (" -1 draws one." if name == "seed" else "") + shown,
             group=_PICTURE,
             # The last of a flag counts, as people expect who put some into a shell alias.
             allow_repeating=None if isinstance(default, tuple) else True,

@@ -11,8 +11,10 @@ from cyclopts import App
 from guidegen.errors import GuidegenError
 
 app = App(name="guidegen.training", help="Make the small models that guidegen embeds.")
-# app.command(guidegen.training.packages ...)  the data set, rebuilt from packages
-# app.command(guidegen.training.atlas ...)     the collage's patches
+app.command("guidegen.training.packages:rebuild", name="data", help="Rebuild the pictures.")
+app.command(
+    "guidegen.training.atlas:build_atlas", name="patches", help="Make the collage's patches."
+)
 
 
 @app.command
@@ -26,9 +28,9 @@ def distil(
     teacher: Path | None = None,
     sentences: int = 80_000,
     glosses: int = 30_000,
-    steps: int = 4000,
+    steps: int = 1000,
     batch: int = 1024,
-    lr: float = 1e-3,
+    lr: float = 1.5e-3,
     seed: int = 0,
     device: str = "auto",
 ) -> None:
@@ -66,8 +68,8 @@ def train(
     text: Path | None = None,
     image_init: str = "imagenet",
     state: Path | None = None,
-    steps: int = 6000,
-    head_steps: int = 300,
+    steps: int = 3000,
+    head_steps: int = 200,
     batch: int = 128,
     unfreeze_from: int = 4,
     lr: float = 4e-4,

@@ -102,12 +102,18 @@ def test_the_last_of_a_flag_counts(run):
 
 
 def test_a_seed_is_drawn_and_told(run, engine):
-    result = run("a b")
+    result = run("a b", "--seed", -1)
     seed = engine.calls[0]["configs"][0].seed
     assert f"--seed {seed}" in result.err
-    assert run("a b", "--quiet").err == ""
+    assert run("a b", "--quiet", "--seed", -1).err == ""
     assert engine.calls[1]["configs"][0].seed != seed
     assert "at random" not in run("a b", "--seed", 3).err
+
+
+def test_without_a_seed_the_same_command_makes_the_same_picture(run, engine):
+    run("a b")
+    run("a b", "--force")
+    assert [call["configs"][0].seed for call in engine.calls] == [0, 0]
 
 
 def test_unquoted_words_get_a_hint(run, engine):
