@@ -86,9 +86,9 @@ def lay_out(
     scenes = [thing for thing in things if groups[thing.patch] == "scene"]
     objects = [thing for thing in things if groups[thing.patch] != "scene"]
     spots = _spots(rng, objects, groups, aspect)
-    cover = max(aspect, 1 / aspect) * 1.04
     for slot, (thing, (x, y, side)) in enumerate(
-        zip([*scenes, *objects], [(0.0, 0.0, cover)] * len(scenes) + spots, strict=True)
+        # a scene's side is set by `Collage.constrain_`
+        zip([*scenes, *objects], [(0.0, 0.0, 1.0)] * len(scenes) + spots, strict=True)
     ):
         row["patch"][slot], row["phrase"][slot] = thing.patch, thing.number
         row["place"][slot] = torch.tensor([x, y])

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from guidegen.weights import embedded
 from torch import Tensor
 
 from generators._layout import DYES, lay_out
 from generators._patches import Atlas
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference
+from guidegen.weights import embedded
 
 SLOTS = 6
 EMPTY = -1
@@ -65,9 +65,9 @@ class Collage:
         for b in range(batch):
             wanted = None if preference is None else preference[b]
             drawn.append(lay_out(rngs[b], wanted, groups=self._groups, slots=SLOTS, aspect=aspect))
-        return {
-            name: torch.stack([row[name] for row in drawn]).to(self.device) for name in drawn[0]
-        }
+        latents = {name: torch.stack([row[name] for row in drawn]) for name in drawn[0]}
+        self.constrain_(latents)
+        return {name: value.to(self.device) for name, value in latents.items()}
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
         """Paint the patches over the backdrop.
@@ -140,12 +140,24 @@ class Collage:
         return torch.cat([(1 - dye) * layer[:, :3] + dye * dyed, alpha], 1)
 
     def constrain_(self, latents: Latents) -> None:
-        """Patches stay on the canvas, of 12 % to 250 % of its side, nearly upright."""
+        """Objects stay on the canvas, 12 % to 165 % of its side, nearly upright; scenes fill it."""
         for value, bound in ((latents["place"], 1.6), (latents["angle"], 1.0)):
             value.data.clamp_(-bound, bound)
-        latents["scale"].data.clamp_(-2.1, 0.92)
+        latents["scale"].data.clamp_(-2.1, 0.5)
         for name in ("tint", "dye", "backdrop"):
             latents[name].data.clamp_(-4, 4)
+        for b, patches in enumerate(latents["patch"].tolist()):
+            for s, index in enumerate(patches):
+                if index != EMPTY and self._groups[index] == "scene":
+                    latents["place"].data[b, s] = 0
+                    latents["angle"].data[b, s] = 0
+                    latents["scale"].data[b, s] = math.log(self._cover(index))
+
+    def _cover(self, index: int) -> float:
+        """Side at which a patch fills the canvas, in units of its shorter side."""
+        half_x, half_y = self.vocabulary.shape(index)
+        shorter = min(self.size)
+        return 1.02 * max(self.size[1] / shorter / half_x, self.size[0] / shorter / half_y)
 
     def prior(self, latents: Latents) -> Tensor:
         """Objects inside the canvas, apart from each other, not too small, little dye; [B]."""
@@ -162,7 +174,7 @@ class Collage:
         shorter = min(self.size)
         edge = place.new_tensor([self.size[1] / shorter, self.size[0] / shorter])
         # objects share the canvas: one alone fills most of it
-        least = math.log(0.62) - 0.5 * math.log(max(len(objects), 1))
+        least = math.log(0.7) - 0.5 * math.log(max(len(objects), 1))
         for n, (s, _) in enumerate(objects):
             outside = F.relu(place[s].abs() + 0.92 * half[s] - edge)
             loss = loss + 0.6 * outside.square().sum() + 0.4 * F.relu(least - scale[s]).square()
@@ -183,6 +195,7 @@ class Collage:
         for b, rng in enumerate(rngs):
             fresh = lay_out(rng, preference[b], groups=self._groups, slots=SLOTS, aspect=aspect)
             _mutate({k: v[b] for k, v in changed.items()}, fresh, rng)
+        self.constrain_(changed)
         return changed
 
 
@@ -197,9 +210,13 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
     elif kind in (1, 2):
         # another drawing for the same phrase
         same = (fresh["phrase"] == row["phrase"][slot].cpu()) & (fresh["patch"] != EMPTY)
-        options = fresh["patch"][same].tolist()
+        options = same.nonzero().flatten().tolist()
         if options:
-            row["patch"][slot] = options[pick % len(options)]
+            other = options[pick % len(options)]
+            row["patch"][slot] = fresh["patch"][other]
+            if kind == 2:  # laid where the fresh picture has it
+                for name in ("place", "scale", "angle"):
+                    row[name][slot] = fresh[name][other].to(row[name])
     elif kind == 3:
         row["place"][slot] = fresh["place"][slot].to(row["place"])
     elif kind == 4:

@@ -68,8 +68,9 @@ def prefer(
 ) -> list[Preference]:
     """What each candidate's prompt asks of the vocabulary, phrase by phrase.
 
-    A phrase's score mixes in the whole prompt's, so that "a bat in a cave" prefers the animal and
-    "a bat hits a ball" the club. Each prompt is ranked by itself: its scores, and so the picture,
+    A phrase's score mixes in its head noun's, the last word in English, so that "joyful birthday"
+    is about birthdays; and the whole prompt's, so that "a bat in a cave" prefers the animal and "a
+    bat hits a ball" the club. Each prompt is ranked by itself: its scores, and so the picture,
     do not depend on what else is being made.
     """
     done: dict[tuple[object, ...], Preference] = {}
@@ -80,8 +81,10 @@ def prefer(
             phrases = _distinct([phrase for text in wanted for phrase in outline(text)])
             whole = ", ".join(wanted)
             texts = [phrase.text for phrase in phrases]
-            ranked = rank(ensemble, vocabulary, [*texts, whole])
-            scores = ranked[:-1] + (0.3 if len(texts) > 1 else 1.0) * ranked[-1:]
+            heads = [text.split()[-1] for text in texts]
+            ranked = rank(ensemble, vocabulary, [*texts, *heads, whole])
+            own, head, all_of_it = ranked.split([len(texts), len(texts), 1])
+            scores = own + 0.4 * head + 0.3 * all_of_it
             done[candidate.prompts] = Preference(phrases, _standardised(scores))
         preferences.append(done[candidate.prompts])
     return preferences

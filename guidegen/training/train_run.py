@@ -10,33 +10,40 @@ import torch
 from tqdm import tqdm
 
 from guidegen.errors import DataError
-from guidegen.training import evaluate, tower
+from guidegen.training import evaluate
 from guidegen.training import model as clip
 from guidegen.training.batches import SceneBatches
 from guidegen.training.dataset import CaptionedImages
 from guidegen.training.device import choose
+from guidegen.training.tower import adapt_batch_norm
 from guidegen.training.trainer import TrainConfig, Trainer
 
 log = logging.getLogger(__name__)
 
 
 def start_model(
-    text: Path | None, image_init: str, data: SceneBatches, seed: int, device: torch.device
+    text: Path | None,
+    image_init: str,
+    data: SceneBatches,
+    seed: int,
+    device: torch.device,
+    *,
+    tower: str = clip.TOWER,
 ) -> Any:
     """A model: its text tower from `text`, its image tower from ImageNet or from nothing."""
     torch.manual_seed(seed)
-    model = clip.new_model()
+    model = clip.new_model(tower)
     if text is not None:
         clip.load_text_tower(model, text)
     if image_init == "imagenet":
-        clip.load_imagenet_trunk(model.visual.trunk)
+        clip.load_imagenet_trunk(model.visual.trunk, tower)
     elif image_init != "none":
         raise DataError(f"image_init {image_init!r}: use imagenet or none")
     model = model.to(device)
     if image_init == "imagenet":
         model.visual.to(memory_format=torch.channels_last)
         pictures = (data.batch(10**6 + k, 128, 128, device).images for k in range(16))
-        tower.adapt_batch_norm(model.visual, pictures)
+        adapt_batch_norm(model.visual, pictures)
     return model
 
 
@@ -46,6 +53,7 @@ def run(
     *,
     text: Path | None,
     image_init: str,
+    tower: str,
     state_file: Path,
     config: TrainConfig,
     evaluate_every: int,
@@ -59,7 +67,7 @@ def run(
     cutouts = everything.images(128, tqdm(records, desc="reading", unit="image", mininterval=5))
     source = SceneBatches(cutouts, records, seed=seed)
     log.info("%d pictures of %d concepts", len(records), len(source.bank))
-    model = start_model(text, image_init, source, seed, where)
+    model = start_model(text, image_init, source, seed, where, tower=tower)
     trainer = Trainer(model, source, config, state_file=state_file)
     evaluator = evaluate.Evaluator(everything)
     scores: list[evaluate.Retrieval] = []
@@ -74,12 +82,12 @@ def run(
         bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()}, refresh=False)
         due = trainer.step % evaluate_every == 0 or trainer.step == config.head_steps
         if due or trainer.step == config.steps:
-            clip.save_model(trainer.ema_state(), out)
+            clip.save_model(trainer.ema_state(), out, tower=tower)
             scores = score(out, evaluator, where)
             numbers = ", ".join(f"{k} {v:.3f}" for k, v in means.items())
             log.info("step %d: %s\n%s", trainer.step, numbers, evaluate.describe(scores))
     if not scores:  # nothing was left to do
-        clip.save_model(trainer.ema_state(), out)
+        clip.save_model(trainer.ema_state(), out, tower=tower)
         scores = score(out, evaluator, where)
     return scores
 

@@ -86,8 +86,8 @@ def test_run_writes_a_model_that_open_clip_loads(small, shapes, tmp_path):
         unfreeze_from=0,
     )  # fmt: skip
     scores = train_run.run(
-        shapes, out, text=None, image_init="none", state_file=tmp_path / "s", config=config,
-        evaluate_every=100, seed=0, device="cpu",
+        shapes, out, text=None, image_init="none", tower=clip.TOWER, config=config,
+        state_file=tmp_path / "s", evaluate_every=100, seed=0, device="cpu",
     )  # fmt: skip
     assert [s.split for s in scores] == ["val", "val_concept", "train"]
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{out}")
