@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from guidegen.interfaces import Candidate, Entry, Latents, Preference, Vocabulary
+from guidegen.interfaces import Candidate, Latents, Preference, Vocabulary
 from guidegen.objective import total
 from guidegen.ops import rows
 from guidegen.optimize import Loop
@@ -122,8 +122,3 @@ def best_of(loop: Loop, starts: int, *, preference: Sequence[Preference] | None 
     with torch.no_grad():
         loop.generator.constrain_(latents)
     return latents
-
-
-def nearest_names(entries: Sequence[Entry], scores: Tensor, count: int = 5) -> list[str]:
-    """Names of the `count` entries with the highest of `scores` [V]."""
-    return [entries[i].name for i in scores.topk(min(count, len(entries))).indices.tolist()]

@@ -46,7 +46,9 @@ def encode_vocabulary(perceptor: Perceptor, texts: Sequence[str], *, key: str) -
     path = cache_folder() / "features" / f"{name}.safetensors"
     features = _read(path, shape)
     if features is None:
-        features = perceptor.encode_text(texts)
+        # many drawings bear the same name
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        features = perceptor.encode_text(list(distinct))[[distinct[text] for text in texts]]
         _write(path, features)
     return features.to(probe.device)
 

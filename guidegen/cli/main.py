@@ -4,6 +4,7 @@ Exit codes are those of `guidegen.errors`, and 70 for a bug, 141 when nobody rea
 """
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A prompt may hold what an old terminal can't show; that is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
+    _show_warnings()
     if not words:
         print(SHORT_HELP, end="")
         return 0
@@ -98,6 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"guidegen: {' '.join(message.split())}", file=sys.stderr)
         return code
     return 0
+
+
+def _show_warnings() -> None:
+    """The library logs; people read stderr."""
+    logger = logging.getLogger("guidegen")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("guidegen: %(message)s"))
+        logger.addHandler(handler)
 
 
 def _explain(error: BaseException) -> tuple[str, int]:

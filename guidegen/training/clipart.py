@@ -39,8 +39,9 @@ def namer(drawings: FileDrawings) -> Callable[[str], Label | None]:
         caption = _known_series(name, caption)
         keywords = _keywords(name, svg, caption)
         quality = 1 if generic else 2
-        if keywords and (foreign or len(caption) < 3):
-            caption, quality = " ".join(keywords[:2]), 0
+        plain = [word for word in keywords if "architetto" not in word]
+        if plain and (foreign or len(caption) < 3):
+            caption, quality = plain[0], 0
         if len(caption) < 3 or UNWANTED.search(" ".join((caption, *keywords))):
             return None
         return Label(
