@@ -1,7 +1,7 @@
 """How the collage draws a start: which patches, where, how large, on which backdrop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,15 +42,16 @@ BACKDROPS = [
     ]
 ]
 
-# The basic colour terms (Berlin & Kay 1969) that a drawing can be dyed in.
-DYES = [
-    _logit(*rgb)
-    for rgb in [
-        (215, 35, 35), (245, 130, 30), (250, 210, 40), (50, 165, 65), (50, 110, 225),
-        (135, 65, 190), (245, 130, 180), (130, 85, 50), (35, 35, 38), (135, 140, 146),
-        (248, 248, 248),
-    ]
-]  # fmt: skip
+# What a drawing is dyed in where the prompt names a colour that it has not.
+DYES = {
+    name: _logit(*rgb)
+    for name, rgb in {
+        "red": (215, 35, 35), "orange": (245, 130, 30), "yellow": (250, 210, 40),
+        "green": (50, 165, 65), "blue": (50, 110, 225), "purple": (135, 65, 190),
+        "pink": (245, 130, 180), "brown": (130, 85, 50), "black": (35, 35, 38),
+        "gray": (135, 140, 146), "white": (248, 248, 248),
+    }.items()
+}  # fmt: skip
 
 
 def lay_out(
@@ -58,6 +59,7 @@ def lay_out(
     preference: Preference | None,
     *,
     groups: Sequence[str],
+    wears: Callable[[int, str], bool],
     slots: int,
     aspect: float,
 ) -> Latents:
@@ -67,6 +69,7 @@ def lay_out(
         rng: the candidate's own.
         preference: what the prompt asks for; None draws one patch evenly.
         groups: [V] where each patch belongs (see `Entry.group`).
+        wears: whether a patch is of a basic colour already.
         slots: S.
         aspect: width over height of the canvas.
     """
@@ -79,7 +82,7 @@ def lay_out(
         "angle": torch.zeros(slots),
         "tint": torch.zeros(slots, 3),
         "dye": torch.full((slots,), -3.0),
-        "backdrop": torch.tensor(BACKDROPS[_below(rng, len(BACKDROPS))]),
+        "backdrop": torch.tensor(_backdrop(rng, preference)),
         "patch": torch.full((slots,), _EMPTY, dtype=torch.long),
         "phrase": torch.zeros(slots, dtype=torch.long),
     }
@@ -95,10 +98,20 @@ def lay_out(
         row["scale"][slot] = math.log(side)
         if slot >= len(scenes):
             row["angle"][slot] = 0.1 * _signed(rng)
-            if _below(rng, 10) < 3:
-                row["tint"][slot] = torch.tensor(DYES[_below(rng, len(DYES))])
-                row["dye"][slot] = 1.0
+        colour = thing.phrase.colour
+        if colour and not wears(thing.patch, colour):
+            row["tint"][slot] = torch.tensor(DYES[colour])
+            row["dye"][slot] = 2.0
     return row
+
+
+def _backdrop(rng: torch.Generator, preference: Preference | None) -> list[list[float]]:
+    """The colour that the prompt asks for, a little lighter at the top; or any."""
+    drawn = BACKDROPS[_below(rng, len(BACKDROPS))]
+    if preference is None or not preference.backdrop:
+        return drawn
+    colour = DYES[preference.backdrop]
+    return [[logit + 0.4 for logit in colour], colour]
 
 
 def _below(rng: torch.Generator, n: int) -> int:

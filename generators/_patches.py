@@ -63,7 +63,11 @@ class Atlas:
     def entries(self) -> tuple[Entry, ...]:
         """One entry a patch."""
         return tuple(
-            Entry(record["caption"], tuple(record.get("keywords", ())), _group(record))
+            Entry(
+                record["caption"],
+                keywords=tuple(record.get("keywords", ())),
+                group=_group(record),
+            )
             for record in self.records
         )
 
@@ -110,3 +114,36 @@ class Atlas:
         """Mean lightness of the opaque part, 0 to 1."""
         texture = self.texture(index)
         return float(texture[:3].mean(0).sum() / texture[3].sum().clamp(min=1e-6))
+
+    @cache  # noqa: B019
+    def wears(self, index: int, colour: str) -> bool:
+        """Whether a good part of the drawing is of a basic colour."""
+        texture = self.texture(index)
+        opaque = texture[3] > 0.5
+        rgb = (texture[:3] / texture[3:].clamp(min=1e-3))[:, opaque]
+        return bool((_basic_colour(rgb) == _BASIC.index(colour)).float().mean() > 0.2)
+
+
+_BASIC = (
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "gray", "white",
+)  # fmt: skip
+
+
+def _basic_colour(rgb: Tensor) -> Tensor:
+    """Number of the basic colour term of each pixel, [3, n] -> [n]: hue bands of HSV."""
+    value, _ = rgb.max(0)
+    chroma = value - rgb.min(0).values
+    red, green, blue = rgb.unbind(0)
+    safe = chroma.clamp(min=1e-6)
+    hue = torch.where(
+        value == red, (green - blue) / safe % 6,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    ) * 60  # fmt: skip
+    saturation = chroma / value.clamp(min=1e-6)
+    # upper ends of red, orange, yellow, green, blue, purple, pink, and red again
+    bands = torch.bucketize(hue, torch.tensor([16.0, 40.0, 68.0, 165.0, 255.0, 292.0, 346.0])) % 7
+    warm = (bands <= 1) & (value < 0.62)
+    rosy = (bands == 0) & (saturation < 0.5) & (value > 0.75)
+    named = torch.where(warm & (bands == 1), 7, torch.where(rosy, 6, bands))
+    greys = torch.where(value < 0.25, 8, torch.where(value > 0.85, 10, 9))
+    return torch.where((saturation < 0.15) | (value < 0.15), greys, named)

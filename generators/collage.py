@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generators._layout import DYES, lay_out
+from generators._layout import lay_out
 from generators._patches import Atlas
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference
@@ -60,14 +60,23 @@ class Collage:
         preference: Sequence[Preference] | None = None,
     ) -> Latents:
         """Patches drawn by preference (or evenly), laid out as the phrases' relations ask."""
-        aspect = self.size[1] / self.size[0]
         drawn = []
         for b in range(batch):
             wanted = None if preference is None else preference[b]
-            drawn.append(lay_out(rngs[b], wanted, groups=self._groups, slots=SLOTS, aspect=aspect))
+            drawn.append(self._lay_out(rngs[b], wanted))
         latents = {name: torch.stack([row[name] for row in drawn]) for name in drawn[0]}
         self.constrain_(latents)
         return {name: value.to(self.device) for name, value in latents.items()}
+
+    def _lay_out(self, rng: torch.Generator, wanted: Preference | None) -> Latents:
+        return lay_out(
+            rng,
+            wanted,
+            groups=self._groups,
+            wears=self.vocabulary.wears,
+            slots=SLOTS,
+            aspect=self.size[1] / self.size[0],
+        )
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
         """Paint the patches over the backdrop.
@@ -191,9 +200,8 @@ class Collage:
     ) -> Latents:
         """Change one thing of each picture: patch, place, colour, order or backdrop."""
         changed = {name: value.clone() for name, value in latents.items()}
-        aspect = self.size[1] / self.size[0]
         for b, rng in enumerate(rngs):
-            fresh = lay_out(rng, preference[b], groups=self._groups, slots=SLOTS, aspect=aspect)
+            fresh = self._lay_out(rng, preference[b])
             _mutate({k: v[b] for k, v in changed.items()}, fresh, rng)
         self.constrain_(changed)
         return changed
@@ -202,7 +210,7 @@ class Collage:
 def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
     """Carry one feature of another drawn picture over, in place."""
     used = (row["patch"] != EMPTY).nonzero().flatten().tolist()
-    kind = int(torch.randint(0, 8, (1,), generator=rng))
+    kind = int(torch.randint(0, 6, (1,), generator=rng))
     slot = used[int(torch.randint(0, len(used), (1,), generator=rng))]
     pick = int(torch.randint(0, 2**31, (1,), generator=rng))
     if kind == 0:
@@ -217,15 +225,12 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
             if kind == 2:  # laid where the fresh picture has it
                 for name in ("place", "scale", "angle"):
                     row[name][slot] = fresh[name][other].to(row[name])
+            for name in ("tint", "dye"):
+                row[name][slot] = fresh[name][other].to(row[name])
     elif kind == 3:
         row["place"][slot] = fresh["place"][slot].to(row["place"])
     elif kind == 4:
         row["scale"][slot] += 0.6 * (pick % 2) - 0.3
-    elif kind == 5:
-        row["tint"][slot] = torch.tensor(DYES[pick % len(DYES)]).to(row["tint"])
-        row["dye"][slot] = 1.0
-    elif kind == 6:
-        row["dye"][slot] = -3.0
     elif len(used) > 1:
         other = used[pick % len(used)]
         for value in (v for k, v in row.items() if k != "backdrop"):

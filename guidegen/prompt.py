@@ -99,12 +99,16 @@ class Phrase:
         count: how many of it the prompt asks for, 1 to 4.
         relation: where it stands to the thing before it: "" | "above" | "below" | "behind".
         place: it names surroundings ("in the woods", "at night") rather than an object.
+        colour: the basic colour term among its words, if any; "" for none.
+        backdrop: it names what is behind everything ("a blue background").
     """
 
     text: str
     count: int = 1
     relation: str = ""
     place: bool = False
+    colour: str = ""
+    backdrop: bool = False
 
 
 _COUNTS = {"two": 2, "2": 2, "pair of": 2, "both": 2, "three": 3, "3": 3, "four": 4, "4": 4}
@@ -128,7 +132,14 @@ _FILLER = re.compile(
     r"(?:a |an )?(?:picture|photo|photograph|drawing|painting|image|illustration|sketch) of)\s+)+",
     re.IGNORECASE,
 )
-_BACKDROP = re.compile(r"\b(background|backdrop|wall)\b", re.IGNORECASE)
+_BACKDROP = re.compile(r"\b(background|backdrop)\b", re.IGNORECASE)
+# The basic colour terms of English (Berlin & Kay 1969) and other words for them.
+COLOURS = {
+    "red": "red", "orange": "orange", "yellow": "yellow", "green": "green", "blue": "blue",
+    "purple": "purple", "pink": "pink", "brown": "brown", "black": "black", "gray": "gray",
+    "white": "white", "grey": "gray", "violet": "purple", "golden": "yellow", "scarlet": "red",
+    "crimson": "red", "turquoise": "blue", "beige": "brown", "silver": "gray",
+}  # fmt: skip
 
 
 def outline(text: str, *, most: int = 5) -> tuple[Phrase, ...]:
@@ -146,14 +157,16 @@ def outline(text: str, *, most: int = 5) -> tuple[Phrase, ...]:
     relation, position = "", 0
     for match in [*_CONNECTIVE.finditer(text), None]:
         words = text[position : match.start() if match else len(text)].strip()
-        if words and not _BACKDROP.search(words):
+        if words:
             phrases.append(_phrase(words, relation))
         if match is None:
             break
         position = match.end()
         relation = _CONNECTIVES.get((match.group(1) or "").lower(), "")
     phrases = [phrase for phrase in phrases if phrase.text]
-    return tuple(phrases[:most]) or (Phrase(text.strip()),)
+    if all(phrase.backdrop for phrase in phrases):
+        return (Phrase(text.strip()),)
+    return tuple(phrases[:most])
 
 
 def _phrase(words: str, relation: str) -> Phrase:
@@ -164,6 +177,10 @@ def _phrase(words: str, relation: str) -> Phrase:
             words, count = words[len(name) + 1 :], number
             break
     words = _FILLER.sub("", words + " ").strip()
-    if relation in ("place", "of"):
-        return Phrase(words, count, "", place=relation == "place")
-    return Phrase(words, count, relation)
+    found = [COLOURS[word] for word in words.lower().split() if word in COLOURS]
+    # "an orange" is a fruit: a colour stands before what it colours
+    colour = found[0] if found and words.lower().split()[-1] not in COLOURS else ""
+    place = relation == "place"
+    backdrop = bool(_BACKDROP.search(words))
+    relation = "" if relation in ("place", "of") else relation
+    return Phrase(words, count, relation, place=place, colour=colour, backdrop=backdrop)

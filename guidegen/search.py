@@ -78,14 +78,16 @@ def prefer(
     for candidate in candidates:
         if candidate.prompts not in done:
             wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
-            phrases = _distinct([phrase for text in wanted for phrase in outline(text)])
+            named = _distinct([phrase for text in wanted for phrase in outline(text)])
+            phrases = tuple(phrase for phrase in named if not phrase.backdrop)
+            behind = next((phrase.colour for phrase in named if phrase.backdrop), "")
             whole = ", ".join(wanted)
             texts = [phrase.text for phrase in phrases]
             heads = [text.split()[-1] for text in texts]
             ranked = rank(ensemble, vocabulary, [*texts, *heads, whole])
             own, head, all_of_it = ranked.split([len(texts), len(texts), 1])
             scores = own + 0.4 * head + 0.3 * all_of_it
-            done[candidate.prompts] = Preference(phrases, _standardised(scores))
+            done[candidate.prompts] = Preference(phrases, _standardised(scores), behind)
         preferences.append(done[candidate.prompts])
     return preferences
 

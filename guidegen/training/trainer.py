@@ -101,7 +101,8 @@ class Trainer:
             if first != phase:
                 self._freeze_before(first)
                 phase = first
-            size = config.early_size if self.step < config.early_share * config.steps else config.size
+            early = self.step < config.early_share * config.steps
+            size = config.early_size if early else config.size
             losses = self._losses(self.step, size, first)
             self.optimizer.zero_grad(set_to_none=True)
             total = torch.stack(list(losses.values())).sum()

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/r_precision.py [--judge DIR] [--seed 0] [--out DIR]
 
-Makes a picture for each of the 64 prompts of rprecision_prompts.txt with the defaults, then asks the
-judge, a second CLIP that was trained from another seed and on other drawings, which of the 64 prompts
-fits each picture best (Park et al. 2021, "Benchmark for Compositional Text-to-Image Synthesis").
+Makes a picture for each of the 64 prompts of rprecision_prompts.txt with the defaults, then asks
+the judge, a second CLIP that was trained from another seed and on other drawings, which of the 64
+prompts fits each picture best (Park et al. 2021, "Benchmark for Compositional Text-to-Image
+Synthesis").
 """
 
 import argparse

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from generators._layout import lay_out
 from generators.collage import EMPTY, SLOTS
 from guidegen.errors import WeightsError
 from guidegen.interfaces import Preference
@@ -90,17 +89,28 @@ def test_the_dye_recolours_and_keeps_light_and_shade(collage):
     assert blue[2][moved].std() > 0.02
 
 
+def test_a_colour_that_the_prompt_names_dyes_what_has_it_not(collage):
+    wanted = asks(collage, "banana")
+    for colour, dyed in (("blue", True), ("yellow", False)):
+        (phrase,) = outline(f"a {colour} banana")
+        asked = Preference((phrase,), wanted.scores, backdrop="green")
+        latents = collage.init(1, rngs=[torch.Generator().manual_seed(0)], preference=[asked])
+        slot = (latents["patch"][0] != EMPTY).nonzero().item()
+        assert (latents["dye"][0, slot] > 0) == dyed
+        sky = collage.decode(latents)[0, :, 2, 2]
+        assert sky.argmax() == 1
+
+
 def test_without_a_preference_some_patch_is_drawn(collage):
-    groups = [entry.group for entry in collage.vocabulary.entries]
-    row = lay_out(torch.Generator().manual_seed(1), None, groups=groups, slots=SLOTS, aspect=1.0)
-    assert (row["patch"] != EMPTY).sum() == 1
+    latents = collage.init(1, rngs=[torch.Generator().manual_seed(1)])
+    assert (latents["patch"] != EMPTY).sum() == 1
 
 
 def test_a_broken_atlas_is_refused_in_one_line(tmp_path):
     from generators._patches import Atlas
 
     path = tmp_path / "patches.zip"
-    with pytest.raises(WeightsError, match="patches.zip"):
+    with pytest.raises(WeightsError, match="patches"):
         Atlas(path)
     path.write_bytes(b"no zip")
     with pytest.raises(WeightsError, match="reinstall") as caught:
