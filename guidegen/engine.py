@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,7 @@ from guidegen.objective import Eye, Objective, Target
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
 from guidegen.perceptor import (
-    Ensemble,
     encode_prompt,
-    load_ensemble,
     truncated_words,
 )
 from guidegen.prompt import Prompt, parse_scenes
@@ -36,10 +33,10 @@ from guidegen.recorders import Recorder, record
 from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.trajectory import Trajectory
-from guidegen.registry import find
 from guidegen.resolve import batch_key, check, device_name, generator_info, resolve
 from guidegen.runs import Run, RunStore, check_writable, picture_path, write_atomic
 from guidegen.search import best_of, prefer
+from guidegen.session import Session, open_session
 from guidegen.steps import averaged
 
 log = logging.getLogger(__name__)
@@ -98,7 +95,7 @@ def generate(
     for index, config in jobs:
         groups.setdefault(batch_key(config), []).append((index, config))
     for group in groups.values():
-        session = _open_session(group[0][1])
+        session = open_session(group[0][1])
         waiting = iter(group)
         while chunk := list(islice(waiting, _WIDTH)):
             todo = []
@@ -112,41 +109,8 @@ def generate(
                 yield from _make(session, todo, total, recorders, write)
 
 
-@dataclass(frozen=True)
-class _Session:
-    """Loaded models for one kind of run."""
-
-    generator: Generator
-    ensemble: Ensemble
-    digests: dict[str, str]
-
-
-def _open_session(config: RunConfig) -> _Session:
-    height, width = config.height_width() or (0, 0)
-    return _load_session(
-        config.generator, (height, width), config.perceptor, config.device, config.precision
-    )
-
-
-@lru_cache(maxsize=2)
-def _load_session(
-    generator_name: str,
-    size: tuple[int, int],
-    perceptors: tuple[str, ...],
-    device: str,
-    precision: str,
-) -> _Session:
-    backend, variant = find(generator_name)
-    generator: Generator = backend.load(variant, size=size, device=device)
-    ensemble = load_ensemble(perceptors, device=device, precision=precision)
-    digests = dict(ensemble.digests())
-    if generator.vocabulary is not None:
-        digests[generator_name] = generator.vocabulary.digest
-    return _Session(generator, ensemble, digests)
-
-
 def _make(
-    session: _Session,
+    session: Session,
     jobs: Sequence[tuple[int, RunConfig]],
     total: int,
     recorders: Callable[[Sequence[RunConfig]], Sequence[Recorder]] | None,
@@ -187,7 +151,7 @@ def _make(
         yield _write(session, runs[row], config, image, scores, index, total, "finished")
 
 
-def _steps(session: _Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
+def _steps(session: Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
     generator = session.generator
     preference = None
     if config.init_image is not None:
@@ -205,7 +169,7 @@ def _steps(session: _Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
 
 
 def _loop(
-    session: _Session,
+    session: Session,
     config: RunConfig,
     configs: Sequence[RunConfig],
     candidates: Sequence[Candidate],
@@ -262,7 +226,7 @@ def _target(perceptor: Any, candidate: Candidate, config: RunConfig) -> Target:
 
 @torch.no_grad()
 def _finish(
-    session: _Session, loop: Loop, step: Step, row: int
+    session: Session, loop: Loop, step: Step, row: int
 ) -> tuple[Image.Image, dict[str, float]]:
     """The picture at its full size, and how near each CLIP finds it to the prompt."""
     latents = rows(step.latents, slice(row, row + 1))
@@ -282,7 +246,7 @@ def _full_size(generator: Generator) -> tuple[int, int]:
 
 
 def _write(
-    session: _Session,
+    session: Session,
     run: Run | None,
     config: RunConfig,
     image: Image.Image,
@@ -303,7 +267,7 @@ def _write(
 
 
 def _keep(
-    session: _Session,
+    session: Session,
     loop: Loop,
     jobs: Sequence[tuple[int, RunConfig]],
     runs: Sequence[Run | None],
@@ -322,14 +286,14 @@ def _keep(
     return len(jobs)
 
 
-def _create_run(config: RunConfig, session: _Session) -> Run:
+def _create_run(config: RunConfig, session: Session) -> Run:
     digest = config.digest(session.digests)
     return RunStore(config.out).create(
         config, digest, models=session.digests, device=device_name(config.device)
     )
 
 
-def _find(config: RunConfig, session: _Session) -> Run | None:
+def _find(config: RunConfig, session: Session) -> Run | None:
     return RunStore(config.out).find(config, config.digest(session.digests))
 
 

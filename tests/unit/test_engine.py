@@ -154,7 +154,7 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
     def never(*args):
         raise AssertionError("work started")
 
-    monkeypatch.setattr(engine, "_load_session", never)
+    monkeypatch.setattr(engine, "open_session", never)
     good = config("a cat", tmp_path)
     text = tmp_path / "text.png"
     text.write_text("no image")
