@@ -35,12 +35,12 @@ BACKDROPS = [
         ((240, 220, 170), (222, 184, 120)),
         ((60, 120, 225), (45, 95, 205)),
         ((250, 215, 60), (245, 195, 35)),
-        ((200, 45, 45), (120, 20, 30)),
         ((70, 165, 80), (45, 130, 60)),
-        ((150, 100, 200), (105, 65, 160)),
         ((40, 12, 10), (150, 40, 15)),
     ]
 ]
+
+_NIGHT = [_logit(12, 16, 50), _logit(45, 55, 110)]
 
 # What a drawing is dyed in where the prompt names a colour that it has not.
 DYES = {
@@ -110,6 +110,8 @@ def _backdrop(rng: torch.Generator, preference: Preference | None) -> list[list[
     drawn = BACKDROPS[_below(rng, len(BACKDROPS))]
     if preference is None or not preference.backdrop:
         return drawn
+    if preference.backdrop == "night":
+        return _NIGHT
     colour = DYES[preference.backdrop]
     return [[logit + 0.4 for logit in colour], colour]
 

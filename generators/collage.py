@@ -175,6 +175,10 @@ class Collage:
     def _prior(self, latents: Latents, b: int) -> Tensor:
         place, scale = latents["place"][b], latents["scale"][b]
         loss = 0.02 * torch.sigmoid(latents["dye"][b]).sum()
+        # quiet, light backdrops, unless the words ask for others
+        backdrop = torch.sigmoid(latents["backdrop"][b])
+        chroma = backdrop.amax(1) - backdrop.amin(1)
+        loss = loss + 0.06 * chroma.square().mean() + 0.04 * (1 - backdrop.mean()).square()
         patches = latents["patch"][b].tolist()
         objects = [
             (s, i) for s, i in enumerate(patches) if i != EMPTY and self._groups[i] != "scene"
@@ -183,16 +187,19 @@ class Collage:
         shorter = min(self.size)
         edge = place.new_tensor([self.size[1] / shorter, self.size[0] / shorter])
         # objects share the canvas: one alone fills most of it
-        least = math.log(0.7) - 0.5 * math.log(max(len(objects), 1))
+        least = math.log(0.8) - 0.5 * math.log(max(len(objects), 1))
+        if objects:
+            # CLIP's crops do not mind where things are; people like them balanced about the middle
+            loss = loss + 0.15 * place[[s for s, _ in objects]].mean(0).square().sum()
         for n, (s, _) in enumerate(objects):
-            outside = F.relu(place[s].abs() + 0.92 * half[s] - edge)
-            loss = loss + 0.6 * outside.square().sum() + 0.4 * F.relu(least - scale[s]).square()
+            outside = F.relu(place[s].abs() + 0.95 * half[s] - edge)
+            loss = loss + 2.0 * outside.square().sum() + 0.4 * F.relu(least - scale[s]).square()
             loss = loss + 0.06 * latents["angle"][b, s].square()
             for other, _ in objects[:n]:
                 reach = 0.8 * (half[s] + half[other])
                 overlap = F.relu(reach - (place[s] - place[other]).abs())
                 smaller = torch.minimum(half[s].prod(), half[other].prod())
-                loss = loss + 0.12 * overlap.prod() / (4 * smaller).clamp(min=1e-3)
+                loss = loss + 0.4 * overlap.prod() / (4 * smaller).clamp(min=1e-3)
         return loss
 
     def propose(

@@ -60,7 +60,7 @@ class Preference:
     Attributes:
         phrases: the K parts of the prompt that name a thing; at least one.
         scores: [K, V] on the CPU, higher is better, about zero mean and unit spread per row.
-        backdrop: colour that the prompt wants behind everything; "" where it names none.
+        backdrop: colour that the prompt wants behind everything, or "night"; "" for neither.
     """
 
     phrases: tuple[Phrase, ...]

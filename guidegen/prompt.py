@@ -99,7 +99,7 @@ class Phrase:
         count: how many of it the prompt asks for, 1 to 4.
         relation: where it stands to the thing before it: "" | "above" | "below" | "behind".
         place: it names surroundings ("in the woods", "at night") rather than an object.
-        colour: the basic colour term among its words, if any; "" for none.
+        colour: the basic colour term among its words, if any; "" for none. "night" for "at night".
         backdrop: it names what is behind everything ("a blue background").
     """
 
@@ -182,5 +182,7 @@ def _phrase(words: str, relation: str) -> Phrase:
     colour = found[0] if found and words.lower().split()[-1] not in COLOURS else ""
     place = relation == "place"
     backdrop = bool(_BACKDROP.search(words))
+    if place and words.lower() in ("night", "midnight"):
+        colour, backdrop = "night", True
     relation = "" if relation in ("place", "of") else relation
     return Phrase(words, count, relation, place=place, colour=colour, backdrop=backdrop)

@@ -26,11 +26,13 @@ class Batch:
 
     images: RGB [n, 3, H, W] in [0, 1].
     texts: n captions.
+    wrong: n captions that contradict the picture in one word; None where there is none.
     concepts: int [n, 2], what is in the picture; -1 where there is no second thing.
     """
 
     images: Tensor
     texts: list[str]
+    wrong: list[str | None]
     concepts: Tensor
 
 
@@ -42,6 +44,7 @@ class SceneBatches:
         records: n records.
         seed: of everything random.
         pairs: share of pictures that show two things.
+        tinted: share of the others whose thing is given a colour.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class SceneBatches:
         *,
         seed: int,
         pairs: float = 0.2,
+        tinted: float = 0.15,
     ) -> None:
         self.cutouts = torch.from_numpy(cutouts)
         self.records = records
-        self.seed, self.pairs = seed, pairs
+        self.seed, self.pairs, self.tinted = seed, pairs, tinted
         names = list(dict.fromkeys(r.concept for r in records))
         number = {name: i for i, name in enumerate(names)}
         self.concepts = torch.tensor([number[r.concept] for r in records])
@@ -63,6 +67,7 @@ class SceneBatches:
         """One caption for each concept."""
         self.opaque = torch.from_numpy((cutouts[:, ::8, ::8, 3] > 250).all((1, 2)))
         self.mirror = torch.tensor([captions.may_mirror(r) for r in records])
+        self.tintable = torch.tensor([captions.may_tint(r) for r in records])
         counts = Counter(self.concepts.tolist())
         self.weights = torch.tensor(
             [
@@ -87,6 +92,9 @@ class SceneBatches:
         fill = self.opaque[first[:single]]
         where = scenes.random_placement(self.mirror[first[:single]], fill, rng)
         layer = self._draw(first[:single], where, size, rng, device)
+        tints = self._tints(first[:single], rng)
+        tinted = tints.ge(0).nonzero().flatten()
+        layer[tinted] = scenes.tint(layer[tinted], tints[tinted])
         canvas[:single] = scenes.over(layer, canvas[:single])
         if paired:
             both = torch.cat((first[single:], second))
@@ -96,8 +104,12 @@ class SceneBatches:
             canvas[single:] = scenes.over(layers[paired:], scene)
 
         texts = [
-            captions.one(self.records[r], colour_names[i], words)
-            for i, r in enumerate(first[:single].tolist())
+            captions.one(
+                self.records[r], name, words, tint=scenes.COLOUR_NAMES[c] if c >= 0 else None
+            )
+            for r, name, c in zip(
+                first[:single].tolist(), colour_names[:single], tints.tolist(), strict=True
+            )
         ] + [
             captions.two(self.records[a], self.records[b], v, words)
             for a, b, v in zip(
@@ -107,7 +119,14 @@ class SceneBatches:
         concepts = torch.full((n, 2), -1)
         concepts[:, 0] = self.concepts[first]
         concepts[single:, 1] = self.concepts[second]
-        return Batch(scenes.finish(canvas, rng), texts, concepts.to(device))
+        wrong = [captions.contradict(text, words) for text in texts]
+        return Batch(scenes.finish(canvas, rng), texts, wrong, concepts.to(device))
+
+    def _tints(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        """Colours to give to some cut-outs, as indices of names; -1 leaves one as it is."""
+        colour = torch.randint(0, len(scenes.COLOUR_NAMES), (len(rows),), generator=rng)
+        chosen = (torch.rand(len(rows), generator=rng) < self.tinted) & self.tintable[rows]
+        return torch.where(chosen, colour, -1)
 
     def _draw(
         self,

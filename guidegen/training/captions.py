@@ -18,6 +18,11 @@ _DIRECTED = re.compile(
     r"\b(left|right|clock|clockwise|flag|keycap|button|letter|number|symbol|sign|arrow|"
     r"o'clock|thirty|alphabet|pointing|text|\w*\d\w*)\b"
 )
+_ORDER = re.compile(r" (above|below) ")
+_COLOURS = "|".join(COLOUR_NAMES)
+_BACKGROUND = re.compile(rf"(?<= on )(an? )({_COLOURS})(?= background$)")
+_NAMES_COLOUR = re.compile(rf"\b({_COLOURS}|grey|golden|silver|flag|rainbow|skin tone)\b")
+_FIRST_COLOUR = re.compile(rf"^(an? )?({_COLOURS})(?= )")
 _COUNTED = re.compile(r"\b(two|three|and|pair|couple|\w+s)\b")
 
 
@@ -33,22 +38,34 @@ def article(noun: str) -> str:
 
 def colour_of(record: Record) -> str | None:
     """The one colour that most of the picture has, unless its caption names colours itself."""
-    caption = record.caption.split()
-    if not record.colors or any(name in caption for name in (*COLOUR_NAMES, "grey")):
+    if not record.colors or not may_tint(record):
         return None
     name, share = record.colors[0]
     return name if share >= 0.5 else None
 
 
-def one(record: Record, background: str | None, rng: random.Random) -> str:
+def may_tint(record: Record) -> bool:
+    """Whether the picture, in one other colour, can be called by that colour and its caption."""
+    return not _NAMES_COLOUR.search(record.caption.lower())
+
+
+def one(
+    record: Record, background: str | None, rng: random.Random, *, tint: str | None = None
+) -> str:
     """A caption of one cut-out.
 
     Args:
         record: what the cut-out shows.
         background: name of the plain background's colour; None where it is not plain.
         rng: chooses the way of saying it.
+        tint: the colour that it was given, which the caption then names.
     """
     caption = record.caption.lower()
+    if tint:
+        caption = f"{tint} {caption}"
+        if background and rng.random() < 0.5:
+            return f"{article(caption)} on {article(background)} background"
+        return article(caption) if rng.random() < 0.6 else caption
     dice = rng.random()
     if dice < 0.1 and record.keywords:
         return ", ".join(rng.sample(record.keywords, min(len(record.keywords), rng.randint(1, 3))))
@@ -57,11 +74,28 @@ def one(record: Record, background: str | None, rng: random.Random) -> str:
     if dice < 0.28 and (colour := colour_of(record)):
         caption = f"{colour} {caption}"
         return article(caption) if rng.random() < 0.5 else caption
-    if dice < 0.40 and background:
-        return f"{article(caption)} on a {background} background"
+    if dice < 0.45 and background:
+        return f"{article(caption)} on {article(background)} background"
     if dice < 0.50:
         return rng.choice(TEMPLATES).format(caption)
     return article(caption) if dice < 0.6 else caption
+
+
+def contradict(text: str, rng: random.Random) -> str | None:
+    """The text with one thing wrong: a colour, or what is above what. None where it has neither.
+
+    Without such texts a model learns which things are there, and not how (Yuksekgonul et al. 2023).
+    """
+    wrong = []
+    if match := _ORDER.search(text):
+        other = "below" if match[1] == "above" else "above"
+        wrong.append(text[: match.start(1)] + other + text[match.end(1) :])
+    for match in (_BACKGROUND.search(text), _FIRST_COLOUR.search(text)):
+        if match:
+            other = rng.choice([name for name in COLOUR_NAMES if name != match[2]])
+            other = article(other) if match[1] else other
+            wrong.append(text[: match.start()] + other + text[match.end() :])
+    return rng.choice(wrong) if wrong else None
 
 
 def two(first: Record, second: Record, vertical: bool, rng: random.Random) -> str:

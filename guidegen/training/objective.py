@@ -28,6 +28,18 @@ def contrastive(image: Tensor, text: Tensor, concepts: Tensor, scale: Tensor) ->
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
+def contradiction(image: Tensor, right: Tensor, wrong: Tensor, scale: Tensor) -> Tensor:
+    """How far the right text is from beating the one that is wrong in one word.
+
+    Args:
+        image: unit-norm features [n, d].
+        right: unit-norm features [n, d] of the captions.
+        wrong: unit-norm features [n, d] of the contradicting captions.
+        scale: inverse temperature.
+    """
+    return F.softplus(scale * ((wrong - right) * image).sum(dim=1)).mean()
+
+
 def soft_bank_targets(bank: Tensor, *, share: float = 0.3, temperature: float = 0.1) -> Tensor:
     """Targets of the softmax over all concepts, in which a near-synonym is not a full mistake.
 

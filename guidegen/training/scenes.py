@@ -139,6 +139,19 @@ def place(cutouts: Tensor, where: Placement, size: int, stretch: Tensor) -> Tens
     return out
 
 
+def tint(layers: Tensor, colour: Tensor) -> Tensor:
+    """Give cut-outs one colour each, keeping light and shade.
+
+    Args:
+        layers: premultiplied RGBA [n, 4, H, W].
+        colour: indices into `COLOUR_NAMES`, int [n].
+    """
+    alpha = layers[:, 3:]
+    light = layers[:, :3].mean(dim=1, keepdim=True)  # premultiplied, too
+    rgb = _COLOURS[colour].to(layers.device)[:, :, None, None]
+    return torch.cat((((0.45 * alpha + 0.75 * light) * rgb).minimum(alpha), alpha), dim=1)
+
+
 def over(front: Tensor, back: Tensor) -> Tensor:
     """Alpha compositing of premultiplied RGBA `front` [n, 4, H, W] over RGB `back` [n, 3, H, W]."""
     return front[:, :3] + back * (1 - front[:, 3:])

@@ -124,11 +124,16 @@ class Trainer:
 
     def _losses(self, step: int, size: int, first: int) -> dict[str, Tensor]:
         batch = self.data.batch(step, self.config.batch, size, self.device)
-        tokens = clip.tokenize(self.tokenizer, batch.texts).to(self.device)
+        rows = [i for i, text in enumerate(batch.wrong) if text]
+        texts = batch.texts + [text for text in batch.wrong if text]
+        tokens = clip.tokenize(self.tokenizer, texts).to(self.device)
         image = F.normalize(tower.features(self.trained.visual, batch.images, first), dim=-1)
         text = self._project(self._text_trunk(tokens))
+        text, wrong = text[: len(batch.texts)], text[len(batch.texts) :]
         scale = self.trained.logit_scale.exp()
         losses = {"pairs": objective.contrastive(image, text, batch.concepts, scale)}
+        if rows:
+            losses["details"] = objective.contradiction(image[rows], text[rows], wrong, scale)
         if self.bank is not None:
             bank = self._project(self.bank)
             losses["bank"] = self.config.bank_weight * objective.bank_loss(

@@ -8,6 +8,7 @@ from guidegen.training.batches import SceneBatches
 from guidegen.training.dataset import Record
 
 CPU = torch.device("cpu")
+NOT_BLUE = {captions.article(name) for name in scenes.COLOUR_NAMES} - {"a blue"}
 
 
 def placement(n=1, x=0.0, y=0.0, scale=1.0, angle=0.0, flip=1.0):
@@ -49,6 +50,16 @@ def test_place_at_rest_keeps_the_picture():
 def test_place_moves_mirrors_scales_and_turns(where, expected):
     out = scenes.place(dot_cutout(), where, 64, torch.ones(1, 2))
     assert centre(out) == pytest.approx(expected, abs=0.03)
+
+
+def test_tint_colours_what_is_opaque_only():
+    layer = scenes.place(dot_cutout(), placement(), 64, torch.ones(1, 2))
+    out = scenes.tint(layer, torch.tensor([scenes.COLOUR_NAMES.index("blue")]))
+    assert torch.equal(out[:, 3], layer[:, 3])
+    assert out[0, :3, 0, 0].tolist() == [0, 0, 0]
+    red, green, blue = out[0, :3, 12, 20].tolist()
+    assert blue > 2 * green > 2 * red > 0
+    assert (out[:, :3] <= out[:, 3:]).all()
 
 
 def test_over_is_alpha_compositing():
@@ -104,6 +115,21 @@ def test_captions_of_one():
     assert {"apple", "an apple", "fruit", "red apple", "an emoji of an apple"} <= said
     assert "an apple on a blue background" in said
     assert captions.colour_of(Record(file="", caption="red apple", colors=(("red", 0.8),))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("a cat above a dog", {"a cat below a dog"}),
+        ("a cat and a dog", {None}),
+        ("credit card", {None}),
+        ("a blue car", {f"{colour} car" for colour in NOT_BLUE}),
+        ("a cat on a blue background", {f"a cat on {colour} background" for colour in NOT_BLUE}),
+    ],
+)  # fmt: skip
+def test_contradictions(text, wrong):
+    rng = random.Random(0)
+    assert {captions.contradict(text, rng) for _ in range(300)} == wrong
 
 
 def test_captions_of_two():

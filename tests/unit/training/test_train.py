@@ -56,7 +56,7 @@ def test_head_first_then_the_late_stages(small, train_set, tmp_path):
     next(run)
     head = snapshot()
     list(run)
-    assert set(losses) == {"pairs", "bank"}
+    assert {"pairs", "bank"} <= set(losses)
     assert changed(start, head) == {"head"}
     assert changed(head, snapshot()) == {"head", "late"}
 
@@ -66,7 +66,7 @@ def test_resumed_equals_uninterrupted(small, train_set, tmp_path):
     whole = make_trainer(train_set, tmp_path / "whole", **settings)
     losses = list(whole.run())
     assert len(losses) == 4
-    assert set(losses[0]) == {"pairs"}  # no bank while the text tower changes
+    assert "bank" not in losses[0]  # while the text tower changes
 
     killed = make_trainer(train_set, tmp_path / "killed", **settings)
     run = killed.run()
@@ -138,6 +138,15 @@ def test_bank_loss_takes_both_things():
         for pair in ([1, 2], [3, 4])
     )
     assert right < wrong
+
+
+def test_contradiction_wants_the_right_text_nearer():
+    image, scale = torch.eye(2), torch.tensor(20.0)
+    right, wrong = (
+        objective.contradiction(image, a, b, scale) for a, b in ((image, -image), (-image, image))
+    )
+    assert right < 1e-6
+    assert wrong == pytest.approx(40, abs=1e-3)
 
 
 def test_float32_kernels_give_the_same_values():
