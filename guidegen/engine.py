@@ -286,15 +286,22 @@ def _keep(
     return len(jobs)
 
 
+def _digest(config: RunConfig, session: Session) -> str:
+    """Over everything that changes the pixels, and that includes this code."""
+    return config.digest({**session.digests, "guidegen": metadata.own_version()})
+
+
 def _create_run(config: RunConfig, session: Session) -> Run:
-    digest = config.digest(session.digests)
     return RunStore(config.out).create(
-        config, digest, models=session.digests, device=device_name(config.device)
+        config,
+        _digest(config, session),
+        models=session.digests,
+        device=device_name(config.device),
     )
 
 
 def _find(config: RunConfig, session: Session) -> Run | None:
-    return RunStore(config.out).find(config, config.digest(session.digests))
+    return RunStore(config.out).find(config, _digest(config, session))
 
 
 def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:

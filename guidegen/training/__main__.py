@@ -75,6 +75,7 @@ def train(
     unfreeze_from: int = 4,
     lr: float = 4e-4,
     head_lr: float = 2e-3,
+    ema: float = 0.998,
     early_size: int = 96,
     early_share: float = 0.7,
     size: int = 128,
@@ -97,6 +98,7 @@ def train(
         unfreeze_from: first stage of the tower that is trained, 0 to 8.
         lr: peak learning rate of the tower.
         head_lr: peak learning rate of the projections.
+        ema: decay of the average of the weights, which is what is kept.
         early_size: side of the pictures in the first part.
         early_share: how large that part is, 0 to 1.
         size: side of the pictures in the rest.
@@ -111,7 +113,7 @@ def train(
     config = TrainConfig(
         steps=steps, head_steps=0 if scratch else head_steps, batch=batch, size=size,
         early_size=early_size, early_share=early_share,
-        unfreeze_from=0 if scratch else unfreeze_from, lr=lr, head_lr=head_lr,
+        unfreeze_from=0 if scratch else unfreeze_from, lr=lr, head_lr=head_lr, ema=ema,
         pretrained=not scratch, train_text=text is None,
     )  # fmt: skip
     scores = train_run.run(

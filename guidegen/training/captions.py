@@ -61,6 +61,8 @@ def one(
         tint: the colour that it was given, which the caption then names.
     """
     caption = record.caption.lower()
+    if background == "white" and rng.random() < 0.85:
+        background = None  # so common that naming it would say nothing about the picture
     if tint:
         caption = f"{tint} {caption}"
         if background and rng.random() < 0.5:
@@ -74,11 +76,11 @@ def one(
     if dice < 0.28 and (colour := colour_of(record)):
         caption = f"{colour} {caption}"
         return article(caption) if rng.random() < 0.5 else caption
-    if dice < 0.45 and background:
+    if dice < 0.60 and background:
         return f"{article(caption)} on {article(background)} background"
-    if dice < 0.50:
+    if dice < 0.68:
         return rng.choice(TEMPLATES).format(caption)
-    return article(caption) if dice < 0.6 else caption
+    return article(caption) if dice < 0.78 else caption
 
 
 def contradict(text: str, rng: random.Random) -> str | None:
