@@ -17,6 +17,7 @@ COLLAGE = Backend(
                 "tint": "[6, 3]",
                 "dye": "[6]",
                 "backdrop": "[2, 3]",
+                "pinned": "choice",
                 "patch": "[6] choice",
                 "phrase": "[6] choice",
             },

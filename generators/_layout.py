@@ -83,6 +83,7 @@ def lay_out(
         "tint": torch.zeros(slots, 3),
         "dye": torch.full((slots,), -3.0),
         "backdrop": torch.tensor(_backdrop(rng, preference)),
+        "pinned": torch.tensor(int(preference is not None and bool(preference.backdrop))),
         "patch": torch.full((slots,), _EMPTY, dtype=torch.long),
         "phrase": torch.zeros(slots, dtype=torch.long),
     }

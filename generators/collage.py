@@ -38,6 +38,7 @@ class Collage:
     tint [B, S, 3]      colour of the dye, logits
     dye [B, S]          how much of it, logit
     backdrop [B, 2, 3]  colour at the top and at the bottom, logits
+    pinned [B]          1 where the prompt names the backdrop, which then stays as it is
     patch [B, S]        index into the atlas, or -1 for an empty slot
     phrase [B, S]       the phrase of the prompt that the slot stands for
     """
@@ -100,7 +101,7 @@ class Collage:
         self, latents: Latents, b: int, size: tuple[int, int], mode: str = "bilinear"
     ) -> Images:
         height, width = size
-        top, bottom = torch.sigmoid(latents["backdrop"][b]).unbind(0)
+        top, bottom = self._backdrop(latents, b).unbind(0)
         # a steeper middle than a straight ramp: reads as sky and ground
         ramp = torch.sigmoid(torch.linspace(-4, 4, height, device=top.device)).view(1, height, 1)
         canvas = top.view(3, 1, 1) * (1 - ramp) + bottom.view(3, 1, 1) * ramp
@@ -110,6 +111,11 @@ class Collage:
                 layer = self._layer(latents, b, s, index, size, mode)
                 canvas = layer[:, :3] + canvas * (1 - layer[:, 3:])
         return canvas.clamp(0, 1)
+
+    def _backdrop(self, latents: Latents, b: int) -> Tensor:
+        """Colours at the top and at the bottom, [2, 3] in [0, 1]."""
+        colours = torch.sigmoid(latents["backdrop"][b])
+        return colours.detach() if latents["pinned"][b] else colours
 
     def _layer(
         self, latents: Latents, b: int, s: int, index: int, size: tuple[int, int], mode: str
@@ -176,7 +182,7 @@ class Collage:
         place, scale = latents["place"][b], latents["scale"][b]
         loss = 0.02 * torch.sigmoid(latents["dye"][b]).sum()
         # quiet, light backdrops, unless the words ask for others
-        backdrop = torch.sigmoid(latents["backdrop"][b])
+        backdrop = self._backdrop(latents, b)
         chroma = backdrop.amax(1) - backdrop.amin(1)
         loss = loss + 0.06 * chroma.square().mean() + 0.04 * (1 - backdrop.mean()).square()
         patches = latents["patch"][b].tolist()
@@ -240,7 +246,7 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
         row["scale"][slot] += 0.6 * (pick % 2) - 0.3
     elif len(used) > 1:
         other = used[pick % len(used)]
-        for value in (v for k, v in row.items() if k != "backdrop"):
+        for value in (v for k, v in row.items() if k not in ("backdrop", "pinned")):
             value[[slot, other]] = value[[other, slot]]
 
 

@@ -69,7 +69,7 @@ def train(
     image_init: str = "imagenet",
     tower: str = "tf_efficientnet_lite0",
     state: Path | None = None,
-    steps: int = 3000,
+    steps: int = 3400,
     head_steps: int = 200,
     batch: int = 128,
     unfreeze_from: int = 4,
