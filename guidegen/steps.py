@@ -49,7 +49,7 @@ def _changed(latents: Latents, before: Latents) -> Tensor:
     some = next(iter(latents.values()))
     changed = torch.zeros(len(some), dtype=torch.bool, device=some.device)
     for name, old in before.items():
-        changed |= (latents[name] != old).flatten(1).any(1)
+        changed |= (latents[name] != old).reshape(len(old), -1).any(1)
     return changed
 
 
