@@ -25,7 +25,9 @@ def main() -> None:
     lines = args.prompts.read_text(encoding="utf-8").splitlines()
     prompts = [line for line in lines if line.strip() and not line.startswith("#")]
     configs = [make_config({"prompt": p, "seed": args.seed, "out": args.out}) for p in prompts]
-    pictures = list(generate(configs))
+    # pictures found from an earlier run come first: put them back in the list's order
+    made = {picture.config.prompt: picture for picture in generate(configs)}
+    pictures = [made[config.prompt] for config in configs]
     side, label = args.side, 34
     rows = -(-len(pictures) // args.columns)
     sheet = Image.new("RGB", (args.columns * side, rows * (side + label)), "white")
