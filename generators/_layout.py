@@ -9,7 +9,7 @@ import torch
 from guidegen.interfaces import Latents, Phrase, Preference
 
 _TOP = 6  # patches of each phrase that are drawn from
-_EMPTY = -1
+EMPTY = -1  # of a slot without a patch
 
 
 def _logit(*rgb: int) -> list[float]:
@@ -84,7 +84,7 @@ def lay_out(
         "dye": torch.full((slots,), -3.0),
         "backdrop": torch.tensor(_backdrop(rng, preference)),
         "pinned": torch.tensor(int(preference is not None and bool(preference.backdrop))),
-        "patch": torch.full((slots,), _EMPTY, dtype=torch.long),
+        "patch": torch.full((slots,), EMPTY, dtype=torch.long),
         "phrase": torch.zeros(slots, dtype=torch.long),
     }
     scenes = [thing for thing in things if groups[thing.patch] == "scene"]

@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generators._layout import lay_out
+from generators._layout import EMPTY, lay_out
 from generators._patches import Atlas
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference
 from guidegen.weights import embedded
 
 SLOTS = 6
-EMPTY = -1
 _WORK_SIDE = 192
 
 

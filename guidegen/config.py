@@ -19,7 +19,7 @@ from guidegen.prompt import parse_scenes
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
 # Fields that name places and machines; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata", "video"})
+_NOT_PIXELS = frozenset({"out", "metadata"})
 
 
 class RunConfig(BaseModel):

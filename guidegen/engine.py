@@ -20,7 +20,7 @@ from guidegen.config import RunConfig
 from guidegen.cutouts import CutoutSettings
 from guidegen.errors import RunInterruptedError
 from guidegen.init_image import read_init
-from guidegen.interfaces import Candidate, Encodes, Generator, Step
+from guidegen.interfaces import Candidate, Encodes, Step
 from guidegen.objective import Eye, Objective, Target
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
@@ -230,7 +230,7 @@ def _finish(
 ) -> tuple[Image.Image, dict[str, float]]:
     """The picture at its full size, and how near each CLIP finds it to the prompt."""
     latents = rows(step.latents, slice(row, row + 1))
-    images = session.generator.decode(latents, size=_full_size(session.generator))
+    images = session.generator.decode(latents, size=session.generator.size)
     scores = {"loss": float(step.losses["total"][row])}
     for eye in loop.objective.eyes:
         target = eye.targets[row]
@@ -238,11 +238,6 @@ def _finish(
         wanted = target.features[target.weights > 0].mean(0)
         scores[f"similarity {eye.perceptor.name}"] = float(seen @ (wanted / wanted.norm()))
     return to_pil(images[0]), scores
-
-
-def _full_size(generator: Generator) -> tuple[int, int]:
-    size: tuple[int, int] = generator.size  # type: ignore[attr-defined]
-    return size
 
 
 def _write(
@@ -258,12 +253,15 @@ def _write(
     if run is None:
         return Picture(config, image, None, None, scores)
     data = metadata.save_png(image, config, scores=scores, models=session.digests)
-    path = run.write("image.png", data)
-    copy = picture_path(config.out, index=index, total=total)
-    if copy is not None:
-        path = write_atomic(copy, data)
+    path = _copy_out(run.write("image.png", data), data, config, index, total)
     run.finish(scores, status=status)
     return Picture(config, image, path, run, scores)
+
+
+def _copy_out(image: Path, data: bytes, config: RunConfig, index: int, total: int) -> Path:
+    """Where the user finds a picture: in its run, or as a copy where `out` names a file."""
+    copy = picture_path(config.out, index=index, total=total)
+    return image if copy is None else write_atomic(copy, data)
 
 
 def _keep(
@@ -305,11 +303,7 @@ def _find(config: RunConfig, session: Session) -> Run | None:
 
 
 def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:
-    data = run.image.read_bytes()
-    path = run.image
-    copy = picture_path(config.out, index=index, total=total)
-    if copy is not None:
-        path = write_atomic(copy, data)
+    path = _copy_out(run.image, run.image.read_bytes(), config, index, total)
     with Image.open(run.image) as image:
         image.load()
     return Picture(run.config, image, path, run, run.scores, reused=True)

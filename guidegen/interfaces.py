@@ -73,6 +73,7 @@ class Generator(Protocol):
     """Maps latents to images. Candidates never mix: row b of the output depends on row b alone."""
 
     info: GeneratorInfo
+    size: tuple[int, int]  # (height, width) of finished pictures
     vocabulary: Vocabulary | None
 
     def init(

@@ -107,9 +107,8 @@ class Loop:
             images = self.generator.decode(latents)
             prior = self.objective.prior * self.generator.prior(latents)
         seen = images.detach().requires_grad_(backward)
-        losses = {"clip": self._look(seen, views, owners, backward=backward)}
-        if prior.detach().any() or prior.requires_grad:
-            losses["prior"] = prior.detach()
+        clip = self._look(seen, views, owners, backward=backward)
+        losses = {"clip": clip, "prior": prior.detach()}
         if backward:
             # d loss / d latents = d loss / d image · d image / d latents, plus the prior's own
             ends, grads = [images], [seen.grad]

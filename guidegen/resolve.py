@@ -21,9 +21,10 @@ def check(configs: Sequence[RunConfig]) -> None:
         GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
             devices that are not there.
     """
+    if any(len(parse_scenes(config.prompt)) > 1 for config in configs):
+        raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
+    # everything else is the same for all that advance together
     for config in {batch_key(config): config for config in configs}.values():
-        if len(parse_scenes(config.prompt)) > 1:
-            raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
         _size(config, generator_info(config))
         check_specs(config.perceptor)
         _device(config)

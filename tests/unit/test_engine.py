@@ -174,6 +174,8 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
     ]:
         with pytest.raises(error, match=words) as caught:
             make(good, good.model_copy(update=bad))
+        with pytest.raises(error, match=words):
+            make(good.model_copy(update=bad), good)
         assert "\n" not in str(caught.value)
 
 
