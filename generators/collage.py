@@ -10,7 +10,7 @@ recolouring that keeps a drawing's light and shade.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,7 @@ class Collage:
     ) -> None:
         self.info, self.size, self.device = info, size, device
         self.vocabulary = atlas
+        self.digest = atlas.digest
         shorter = min(size)
         scale = min(1.0, _WORK_SIDE / shorter)
         self.work_size = (round(size[0] * scale), round(size[1] * scale))
@@ -253,6 +254,13 @@ def _len(latents: Latents) -> int:
     return len(latents["patch"])
 
 
-def build(info: GeneratorInfo, *, size: tuple[int, int], device: str) -> Collage:
+def build(
+    info: GeneratorInfo,
+    *,
+    size: tuple[int, int],
+    device: str,
+    precision: str,
+    options: Mapping[str, object],
+) -> Collage:
     """Entry point; see `guidegen.backend.Backend`."""
     return Collage(info, size, device, Atlas(embedded("collage") / "patches.zip"))

@@ -4,7 +4,7 @@ Source: Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017
 (doi:10.23915/distill.00007), section "Preconditioning and Parameterization".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ class Fourier:
     """Latents: `spectrum` [B, 3, H, W//2 + 1, 2], real and imaginary part, whitened by 1/f."""
 
     vocabulary: Vocabulary | None = None
+    digest = ""
 
     def __init__(self, info: GeneratorInfo, size: tuple[int, int], device: str) -> None:
         self.info, self.size, self.device = info, size, device
@@ -84,6 +85,13 @@ class Fourier:
         return {"spectrum": torch.view_as_real(spectrum).contiguous()}
 
 
-def build(info: GeneratorInfo, *, size: tuple[int, int], device: str) -> Fourier:
+def build(
+    info: GeneratorInfo,
+    *,
+    size: tuple[int, int],
+    device: str,
+    precision: str,
+    options: Mapping[str, object],
+) -> Fourier:
     """Entry point; see `guidegen.backend.Backend`."""
     return Fourier(info, size, device)

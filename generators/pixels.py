@@ -1,6 +1,6 @@
 """The image is the latent: the plainest generator, and the template for writing another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ class Pixels:
     """
 
     vocabulary: Vocabulary | None = None
+    digest = ""
 
     def __init__(self, info: GeneratorInfo, size: tuple[int, int], device: str) -> None:
         self.info, self.size, self.device = info, size, device
@@ -55,6 +56,13 @@ def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def build(info: GeneratorInfo, *, size: tuple[int, int], device: str) -> Pixels:
+def build(
+    info: GeneratorInfo,
+    *,
+    size: tuple[int, int],
+    device: str,
+    precision: str,
+    options: Mapping[str, object],
+) -> Pixels:
     """Entry point; see `guidegen.backend.Backend`."""
     return Pixels(info, size, device)

@@ -1,9 +1,12 @@
 """What a generator backend tells about itself before anything heavy is imported. Torch-free."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+from guidegen.errors import ConfigError, UnknownNameError
+from guidegen.weights import find_stored, stored_names
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,51 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Option:
+    """A setting of one generator: `--option NAME=VALUE`.
+
+    Attributes:
+        default: where the user names none; its type (str, float, int, bool) is that of the value.
+        help: one line.
+        choices: all that a str can be; empty takes any.
+        low: smallest number.
+        high: largest number.
+    """
+
+    default: str | float | int | bool
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float = float("-inf")
+    high: float = float("inf")
+
+    def read(self, name: str, text: str) -> str | float | int | bool:
+        """The value that a text means.
+
+        Raises:
+            ConfigError: it means none.
+        """
+        if isinstance(self.default, str):
+            if self.choices and text not in self.choices:
+                raise ConfigError(
+                    f"--option {name} is one of {', '.join(self.choices)}, not {text}"
+                )
+            return text
+        if isinstance(self.default, bool):
+            if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
+                raise ConfigError(f"--option {name} is true or false, not {text}")
+            return text.lower() in ("true", "yes", "1")
+        try:
+            value = type(self.default)(text)
+        except ValueError:
+            value = None
+        if value is None or not self.low <= value <= self.high:
+            raise ConfigError(
+                f"--option {name} is a number from {self.low:g} to {self.high:g}, not {text}"
+            )
+        return value
+
+
+@dataclass(frozen=True)
 class GeneratorInfo:
     """One line of `guidegen generators`.
 
@@ -40,6 +88,7 @@ class GeneratorInfo:
         source: where the method comes from (paper or repository).
         encodes: whether it can start from an image.
         defaults: settings of the loop.
+        options: what `--option NAME=VALUE` takes.
     """
 
     name: str
@@ -52,6 +101,27 @@ class GeneratorInfo:
     source: str = ""
     encodes: bool = False
     defaults: Defaults = Defaults()
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def read_options(self, given: Sequence[str]) -> dict[str, Any]:
+        """Every option with its value: what `given` says ("NAME=VALUE"), else the default.
+
+        Raises:
+            ConfigError: a value that can't be.
+            UnknownNameError: no such option.
+        """
+        values: dict[str, Any] = {name: option.default for name, option in self.options.items()}
+        for text in given:
+            name, equals, value = text.partition("=")
+            name = name.strip()
+            if not equals:
+                raise ConfigError(f"--option {text!r}: write it as NAME=VALUE")
+            if name not in self.options:
+                if not self.options:
+                    raise UnknownNameError(f"{self.name} has no options, so no {name!r}")
+                raise UnknownNameError.of(f"option of {self.name}", name, self.options)
+            values[name] = self.options[name].read(name, value.strip())
+        return values
 
 
 @dataclass(frozen=True)
@@ -61,16 +131,66 @@ class Backend:
     Attributes:
         name: the part of `--generator` before the slash.
         variants: variant name ("" for the default) -> its card.
-        target: `module:callable`; called as `callable(info, size=(height, width), device=...)`
-            it returns a `guidegen.interfaces.Generator`.
+        target: `module:callable`; called as `callable(info, size=(height, width), device=...,
+            precision=..., options=...)` it returns a `guidegen.interfaces.Generator`. `info` is the
+            card, `precision` "auto", "fp32", "bf16" or "fp16", `options` as
+            `GeneratorInfo.read_options` returns them.
+        describe: `module:callable`, torch-free; called as `callable(name, config)` it returns the
+            card of weights that the user imported under `name` of this backend and that are none of
+            `variants`; `config` is their `config.json`. "" where there is no such thing.
     """
 
     name: str
     variants: Mapping[str, GeneratorInfo]
     target: str
+    describe: str = ""
 
-    def load(self, variant: str, *, size: tuple[int, int], device: str) -> Any:
-        """Import the backend and build the generator of one variant."""
-        module, _, attribute = self.target.partition(":")
-        build = getattr(import_module(module), attribute)
-        return build(self.variants[variant], size=size, device=device)
+    def names(self) -> list[str]:
+        """Every variant: the built-in ones, then those that were imported."""
+        return [*self.variants, *(v for v in self._imported() if v not in self.variants)]
+
+    def info(self, variant: str) -> GeneratorInfo:
+        """The card of one variant.
+
+        Raises:
+            KeyError: there is no such variant.
+        """
+        if variant in self.variants:
+            return self.variants[variant]
+        if variant not in self._imported():
+            raise KeyError(variant)
+        stored = find_stored(f"{self.name}/{variant}")
+        assert stored is not None
+        card: GeneratorInfo = _attribute(self.describe)(stored.name, stored.config)
+        return card
+
+    def load(
+        self,
+        variant: str,
+        *,
+        size: tuple[int, int],
+        device: str,
+        precision: str = "auto",
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Import the backend and build the generator of one variant.
+
+        Args:
+            variant: one of `names()`.
+            size: (height, width) in pixels.
+            device: where it computes.
+            precision: "auto", "fp32", "bf16" or "fp16".
+            options: as `GeneratorInfo.read_options` returns them; None is the defaults.
+        """
+        info = self.info(variant)
+        values = info.read_options(()) if options is None else dict(options)
+        build = _attribute(self.target)
+        return build(info, size=size, device=device, precision=precision, options=values)
+
+    def _imported(self) -> list[str]:
+        return stored_names(self.name) if self.describe else []
+
+
+def _attribute(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

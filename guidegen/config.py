@@ -36,6 +36,9 @@ class RunConfig(BaseModel):
         "", description="Words around the prompt: 'a photo of {}', or 'imagenet' for 80 averaged."
     )
     generator: str = Field("collage", description="Backend, or backend/variant.")
+    option: tuple[str, ...] = Field(
+        (), description="NAME=VALUE of the generator (guidegen generators); may be repeated."
+    )
     perceptor: tuple[str, ...] = Field(
         ("embedded",),
         min_length=1,
@@ -64,6 +67,9 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Arithmetic of CLIP; auto is what is fastest here without harm."
     )
+    generator_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Arithmetic of the generator."
+    )
     out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
 
@@ -74,7 +80,7 @@ class RunConfig(BaseModel):
         parse_scenes(value)
         return value.strip()
 
-    @field_validator("negative", "perceptor", mode="before")
+    @field_validator("negative", "perceptor", "option", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

@@ -75,6 +75,7 @@ class Generator(Protocol):
     info: GeneratorInfo
     size: tuple[int, int]  # (height, width) of finished pictures
     vocabulary: Vocabulary | None
+    digest: str  # SHA-256 over the weights or patches that it draws with; "" where there are none
 
     def init(
         self,

@@ -49,7 +49,7 @@ def find(name: str) -> tuple[Backend, str]:
             "generator", name, _names(good), hint="(guidegen generators lists them)"
         )
     backend = good[base]
-    if variant in backend.variants:
+    if variant in backend.names():
         return backend, variant
     if not variant and len(backend.variants) == 1:
         return backend, next(iter(backend.variants))
@@ -64,7 +64,7 @@ def _names(found: Mapping[str, Backend]) -> list[str]:
     return [
         f"{name}/{variant}" if variant else name
         for name, backend in found.items()
-        for variant in backend.variants
+        for variant in backend.names()
     ]
 
 

@@ -25,11 +25,13 @@ def check(configs: Sequence[RunConfig]) -> None:
         raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
     # everything else is the same for all that advance together
     for config in {batch_key(config): config for config in configs}.values():
-        _size(config, generator_info(config))
+        info = generator_info(config)
+        _size(config, info)
+        info.read_options(config.option)
         check_specs(config.perceptor)
         _device(config)
         if config.init_image is not None:
-            if not generator_info(config).encodes:
+            if not info.encodes:
                 able = [name for name, backend in backends().items() if _encodes(backend)]
                 raise ConfigError(
                     f"{config.generator} can't start from an image; "
@@ -64,7 +66,7 @@ def generator_info(config: RunConfig) -> GeneratorInfo:
         UnknownNameError: there is none of that name.
     """
     backend, variant = find(config.generator)
-    return backend.variants[variant]
+    return backend.info(variant)
 
 
 def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:

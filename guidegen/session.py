@@ -26,22 +26,33 @@ def open_session(config: RunConfig) -> Session:
     """
     height, width = config.height_width() or (0, 0)
     return _load(
-        config.generator, (height, width), config.perceptor, config.device, config.precision
+        config.generator,
+        config.option,
+        (height, width),
+        config.perceptor,
+        config.device,
+        config.precision,
+        config.generator_precision,
     )
 
 
 @lru_cache(maxsize=2)
 def _load(
     generator_name: str,
+    given: tuple[str, ...],
     size: tuple[int, int],
     perceptors: tuple[str, ...],
     device: str,
     precision: str,
+    generator_precision: str,
 ) -> Session:
     backend, variant = find(generator_name)
-    generator: Generator = backend.load(variant, size=size, device=device)
+    options = backend.info(variant).read_options(given)
+    generator: Generator = backend.load(
+        variant, size=size, device=device, precision=generator_precision, options=options
+    )
     ensemble = load_ensemble(perceptors, device=device, precision=precision)
     digests = dict(ensemble.digests())
-    if generator.vocabulary is not None:
-        digests[generator_name] = generator.vocabulary.digest
+    if generator.digest:
+        digests[generator_name] = generator.digest
     return Session(generator, ensemble, digests)

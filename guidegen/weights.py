@@ -1,10 +1,111 @@
-"""Where checkpoints lie and whether they are what they say."""
+"""Where checkpoints lie and whether they are what they say. Torch-free.
+
+A model of the store is a folder `<store>/<backend>/<variant>/` with `model.safetensors`,
+`config.json` (the architecture, in the words of the package the checkpoint comes from) and
+`source.json` (where it came from, licence, SHA-256 of `model.safetensors`).
+"""
 
 import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from guidegen.errors import WeightsError
+
+MODEL, CONFIG, SOURCE = "model.safetensors", "config.json", "source.json"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model of the store, or one that ships with guidegen.
+
+    Attributes:
+        name: as `--generator` takes it ("vqgan/imagenet-f16-16384").
+        folder: where it lies.
+        config: what its `config.json` says.
+        sha256: of `model.safetensors` when it was imported, in hex.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    sha256: str
+
+    @property
+    def weights(self) -> Path:
+        """The safetensors file."""
+        return self.folder / MODEL
+
+    def check(self) -> None:
+        """Read the weights once and compare their digest.
+
+        Raises:
+            WeightsError: they are not what was imported.
+        """
+        # a flipped bit loads silently, so nothing but a digest finds it
+        if sha256_file(self.weights) != self.sha256:
+            raise WeightsError(
+                f"{self.weights} has changed since it was imported (its SHA-256 is not that of "
+                f"{SOURCE}); get it again: guidegen models pull {self.name} --force, or import it"
+            )
+
+
+def store_folder() -> Path:
+    """Folder of imported weights: $GUIDEGEN_WEIGHTS, or the platform's place for data."""
+    # platformdirs takes 20 ms to import, and most commands never come here
+    from platformdirs import user_data_path
+
+    return Path(os.environ.get("GUIDEGEN_WEIGHTS") or user_data_path("guidegen") / "weights")
+
+
+def find_stored(name: str) -> Stored | None:
+    """The model of that name; None where there is none.
+
+    Raises:
+        WeightsError: its folder is damaged.
+    """
+    backend, _, variant = name.partition("/")
+    if not _NAME.fullmatch(name):
+        return None
+    folder = embedded(backend) if variant == "embedded" else store_folder() / backend / variant
+    if not (folder / MODEL).is_file():
+        return None
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        return Stored(name, folder, dict(config), str(source["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{folder} is damaged ({type(error).__name__}: {error}); remove it and get {name} again"
+        ) from None
+
+
+def stored(name: str) -> Stored:
+    """The model of that name.
+
+    Raises:
+        WeightsError: it is not here, and how to get it; or its folder is damaged.
+    """
+    found = find_stored(name)
+    if found is None:
+        raise WeightsError(
+            f"the weights of {name} are not here; get them with: guidegen models pull {name} "
+            f"(or guidegen models import FILE --name {name})"
+        )
+    return found
+
+
+def stored_names(backend: str) -> list[str]:
+    """Variants of a backend that are in the store, sorted."""
+    folder = store_folder() / backend
+    return sorted(
+        p.parent.name for p in folder.glob(f"*/{MODEL}") if _NAME.fullmatch(p.parent.name)
+    )
 
 
 def embedded(name: str) -> Path:

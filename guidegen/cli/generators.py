@@ -14,7 +14,11 @@ def generators(
     *, json_: Annotated[bool, Parameter(name="--json", help="Print JSON.")] = False
 ) -> None:
     """List the generators: what they draw, at which sizes, under which licence."""
-    cards = [card for backend in registry.backends().values() for card in backend.variants.values()]
+    cards = [
+        backend.info(variant)
+        for backend in registry.backends().values()
+        for variant in backend.names()
+    ]
     if json_:
         print(json.dumps([_row(card) for card in cards], ensure_ascii=False, indent=2))
     else:
@@ -41,6 +45,7 @@ def _row(card: GeneratorInfo) -> dict[str, str]:
         "sizes": f"{sizes}; {card.default_size} where none is asked for",
         "loop": f"{defaults.steps} steps, lr {defaults.lr:g}, {defaults.cutouts} cutouts, "
         f"{defaults.starts} starts",
+        "options": ", ".join(f"{name}={option.default}" for name, option in card.options.items()),
         "licence": card.licence,
         "source": card.source,
     }

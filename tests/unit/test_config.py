@@ -14,6 +14,7 @@ FULL = {
     "negative": ("blur", "text, words"),
     "template": "a photo of {}",
     "generator": "fourier",
+    "option": ("truncation=0.5", "classes=top-k"),
     "perceptor": ("ViT-B-32/openai@0.5", "embedded"),
     "seed": 2**63 - 1,
     "steps": 0,
@@ -28,6 +29,7 @@ FULL = {
     "init_image": Path("some where/init.png"),
     "device": "cuda:1",
     "precision": "bf16",
+    "generator_precision": "fp32",
     "out": Path("o ut"),
     "metadata": False,
 }
