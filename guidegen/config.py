@@ -19,7 +19,7 @@ from guidegen.prompt import parse_scenes
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
 # Fields that name places and machines; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata"})
+_NOT_PIXELS = frozenset({"out", "metadata", "save_every"})
 
 
 class RunConfig(BaseModel):
@@ -69,6 +69,9 @@ class RunConfig(BaseModel):
     )
     generator_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Arithmetic of the generator."
+    )
+    save_every: int = Field(
+        20, ge=1, le=1_000_000, description="Steps between two saves of the state to go on from."
     )
     out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")

@@ -7,9 +7,10 @@ batch; models are loaded once.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import torch
@@ -18,9 +19,11 @@ from PIL import Image
 from guidegen import metadata
 from guidegen.config import RunConfig
 from guidegen.cutouts import CutoutSettings
-from guidegen.errors import RunInterruptedError
+from guidegen.errors import ConfigError, RunInterruptedError
+from guidegen.failpoints import failpoint
 from guidegen.init_image import read_init
-from guidegen.interfaces import Candidate, Encodes, Step
+from guidegen.interfaces import Candidate, Encodes, LoopState, Step
+from guidegen.locks import locked
 from guidegen.objective import Eye, Objective, Target
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
@@ -37,7 +40,9 @@ from guidegen.resolve import batch_key, check, device_name, generator_info, reso
 from guidegen.runs import Run, RunStore, check_writable, picture_path, write_atomic
 from guidegen.search import best_of, prefer
 from guidegen.session import Session, open_session
-from guidegen.steps import averaged
+from guidegen.signals import deferred
+from guidegen.states import join_states, newest_state, remove_states, write_state
+from guidegen.steps import averaged, best_so_far
 
 log = logging.getLogger(__name__)
 
@@ -98,74 +103,177 @@ def generate(
         session = open_session(group[0][1])
         waiting = iter(group)
         while chunk := list(islice(waiting, _WIDTH)):
-            todo = []
+            by_step: dict[int, list[_Job]] = {}
             for index, config in chunk:
                 found = _find(config, session) if write and not force else None
                 if found is None:
-                    todo.append((index, config))
+                    state = _state(config, session) if write and not force else None
+                    job = _Job(index, config, state)
+                    by_step.setdefault(state.index if state else 0, []).append(job)
                 else:
                     yield _reuse(found, config, index, total)
-            if todo:
-                yield from _make(session, todo, total, recorders, write)
+            for batch in by_step.values():
+                yield from _make(session, batch, total, recorders, write)
+
+
+def check_same(run: Run) -> None:
+    """Refuse to go on with a run that would not become what it was to become.
+
+    Raises:
+        ConfigError: another guidegen or other weights made its beginning.
+        GuidegenError: as `check`.
+    """
+    check([run.config])
+    session = open_session(run.config)
+    if _digest(run.config, session) != run.digest:
+        changed = [
+            name for name, digest in session.digests.items() if run.models.get(name) != digest
+        ]
+        theirs = run.versions.get("guidegen", "unknown")
+        why = f"the weights of {', '.join(changed)} changed" if changed else f"by guidegen {theirs}"
+        raise ConfigError(
+            f"{run.path} was begun with other code or weights ({why}) and can't go on exactly; "
+            "make it anew with the command in its run.json"
+        )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to make: its number in this call, and where an earlier try stopped."""
+
+    index: int
+    config: RunConfig
+    state: LoopState | None
+
+
+def _state(config: RunConfig, session: Session) -> LoopState | None:
+    """Where an earlier run of the same config was stopped or killed."""
+    folder = RunStore(config.out).place(config, _digest(config, session))
+    return newest_state(folder, device=device_name(config.device)) if folder.is_dir() else None
 
 
 def _make(
     session: Session,
-    jobs: Sequence[tuple[int, RunConfig]],
+    jobs: Sequence[_Job],
     total: int,
     recorders: Callable[[Sequence[RunConfig]], Sequence[Recorder]] | None,
     write: bool,
 ) -> Iterator[Picture]:
-    """Optimise one batch of candidates and write their pictures."""
-    configs = [config for _, config in jobs]
+    """Optimise one batch of candidates, all at the same step, and write their pictures."""
+    configs = [job.config for job in jobs]
     first = configs[0]
     candidates = [_candidate(config) for config in configs]
     loop = _loop(session, first, configs, candidates)
-    runs = [_create_run(config, session) if write else None for config in configs]
+    resume = _joined([job.state for job in jobs], first.device)
+    start = resume.index if resume else 0
     last: Step | None = None
     with ExitStack() as stack:
+        runs = [_open_run(stack, job, session) if write else None for job in jobs]
         watchers: list[Recorder] = list(recorders(configs)) if recorders else []
+        savers: list[Jsonl | Trajectory] = []
         for row, run in enumerate(runs):
             if run is not None:
-                watchers.append(Jsonl(run.path / "steps.jsonl", row=row))
-                watchers.append(Trajectory(run.write, row=row))
+                if resume is None:
+                    remove_states(run.path)
+                lines = Jsonl(run.path / "steps.jsonl", row=row, resume_at=start)
+                savers += [lines, Trajectory(run.path, run.write, row=row, resume_at=start)]
+        watched = stack.enter_context(ExitStack())
+        stop = watched.enter_context(deferred())
         try:
-            steps = stack.enter_context(closing(record(_steps(session, loop, first), watchers)))
+            steps = watched.enter_context(
+                closing(record(_steps(session, loop, first, resume), [*watchers, *savers]))
+            )
             for step in steps:
                 last = step
+                failpoint("step", str(step.index))
+                stopped = stop and step.index < step.total
+                due = step.index % first.save_every == 0 and start < step.index < step.total
+                if write and (due or stopped):
+                    _save(step, runs, savers, first)
+                if stopped:
+                    break
+            watched.close()
+            assert last is not None
+            if stop and last.index < last.total:
+                _keep(session, loop, jobs, runs, last, total)
+                raise RunInterruptedError.by(stop.signal, len(jobs))
+            for row, job in enumerate(jobs):
+                image, scores = _finish(session, loop, last, row)
+                yield _write(session, runs[row], job, image, scores, total, "finished")
+        except (RunInterruptedError, GeneratorExit):
+            raise
         except KeyboardInterrupt:
-            stack.close()
-            kept = _keep(session, loop, jobs, runs, last, total)
-            raise RunInterruptedError(
-                f"stopped; the {kept} picture{'s' * (kept != 1)} so far and all finished ones are "
-                "kept; run the same command to make them again"
-            ) from None
+            watched.close()
+            if last is not None:
+                _keep(session, loop, jobs, runs, last, total)
+            raise RunInterruptedError.by(SIGINT, len(jobs)) from None
         except BaseException as error:
             for run in runs:
-                if run is not None:
+                if run is not None and run.status == "running":
                     run.fail(error)
             raise
-    assert last is not None
-    for row, (index, config) in enumerate(jobs):
-        image, scores = _finish(session, loop, last, row)
-        yield _write(session, runs[row], config, image, scores, index, total, "finished")
 
 
-def _steps(session: Session, loop: Loop, config: RunConfig) -> Iterator[Step]:
+def _open_run(stack: ExitStack, job: _Job, session: Session) -> Run:
+    """The run directory of a job, held for this process alone."""
+    store, digest = RunStore(job.config.out), _digest(job.config, session)
+    stack.enter_context(locked(store.make_place(job.config, digest), "the same picture"))
+    return store.create(
+        job.config,
+        digest,
+        models=session.digests,
+        device=device_name(job.config.device),
+        resumed_at=job.state.index if job.state else None,
+    )
+
+
+def _joined(states: Sequence[LoopState | None], device: str) -> LoopState | None:
+    found = [state for state in states if state is not None]
+    if not found:
+        return None
+    state = join_states(found)
+    rows = {name: value.to(device) for name, value in state.rows.items()}
+    return replace(state, rows=rows)
+
+
+def _save(
+    step: Step, runs: Sequence[Run | None], savers: Sequence[Jsonl | Trajectory], config: RunConfig
+) -> None:
+    """Make all that was done so far last; the state comes last, since it vouches for the rest."""
+    assert step.snapshot is not None
+    state = step.snapshot()
+    for saver in savers:
+        saver.save()
+    for row, run in enumerate(runs):
+        if run is not None:
+            write_state(run.path, run.write, state, row, device=device_name(config.device))
+
+
+def _steps(
+    session: Session, loop: Loop, config: RunConfig, resume: LoopState | None
+) -> Iterator[Step]:
     generator = session.generator
     preference = None
-    if config.init_image is not None:
+    if generator.vocabulary is not None:
+        preference = prefer(session.ensemble, generator.vocabulary, loop.candidates)
+    if resume is not None:
+        latents = {
+            name.removeprefix("latents/"): value
+            for name, value in resume.rows.items()
+            if name.startswith("latents/")
+        }
+    elif config.init_image is not None:
         assert isinstance(generator, Encodes)
         size = config.height_width() or (0, 0)
         start = generator.encode(read_init(config.init_image, size).to(config.device))
         index = torch.zeros(len(loop.candidates), dtype=torch.long, device=config.device)
         latents = rows(start, index)
     else:
-        if generator.vocabulary is not None:
-            preference = prefer(session.ensemble, generator.vocabulary, loop.candidates)
         latents = best_of(loop, config.starts or 1, preference=preference)
-    steps = optimize(loop, latents, preference=preference)
-    return averaged(steps, config.ema, generator.decode) if config.ema else steps
+    steps = optimize(loop, latents, preference=preference, resume=resume)
+    if config.ema:
+        steps = averaged(steps, config.ema, generator.decode, resume=resume)
+    return best_so_far(steps, resume=resume)
 
 
 def _loop(
@@ -243,18 +351,20 @@ def _finish(
 def _write(
     session: Session,
     run: Run | None,
-    config: RunConfig,
+    job: _Job,
     image: Image.Image,
     scores: dict[str, float],
-    index: int,
     total: int,
     status: str,
 ) -> Picture:
+    config = job.config
     if run is None:
         return Picture(config, image, None, None, scores)
     data = metadata.save_png(image, config, scores=scores, models=session.digests)
-    path = _copy_out(run.write("image.png", data), data, config, index, total)
+    path = _copy_out(run.write("image.png", data), data, config, job.index, total)
     run.finish(scores, status=status)
+    if status == "finished":
+        remove_states(run.path)
     return Picture(config, image, path, run, scores)
 
 
@@ -267,20 +377,16 @@ def _copy_out(image: Path, data: bytes, config: RunConfig, index: int, total: in
 def _keep(
     session: Session,
     loop: Loop,
-    jobs: Sequence[tuple[int, RunConfig]],
+    jobs: Sequence[_Job],
     runs: Sequence[Run | None],
-    last: Step | None,
+    last: Step,
     total: int,
 ) -> int:
-    """Write the pictures of an interrupted batch as they stand; returns how many."""
-    if last is None:
-        for run in runs:
-            if run is not None:
-                run.finish({}, status="interrupted")
-        return 0
-    for row, (index, config) in enumerate(jobs):
-        image, scores = _finish(session, loop, last, row)
-        _write(session, runs[row], config, image, scores, index, total, "interrupted")
+    """Write the best pictures of an interrupted batch so far; returns how many."""
+    step = last if last.best is None else replace(last, latents=last.best)
+    for row, job in enumerate(jobs):
+        image, scores = _finish(session, loop, step, row)
+        _write(session, runs[row], job, image, scores, total, "interrupted")
     return len(jobs)
 
 
@@ -289,20 +395,12 @@ def _digest(config: RunConfig, session: Session) -> str:
     return config.digest({**session.digests, "guidegen": metadata.own_version()})
 
 
-def _create_run(config: RunConfig, session: Session) -> Run:
-    return RunStore(config.out).create(
-        config,
-        _digest(config, session),
-        models=session.digests,
-        device=device_name(config.device),
-    )
-
-
 def _find(config: RunConfig, session: Session) -> Run | None:
     return RunStore(config.out).find(config, _digest(config, session))
 
 
 def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:
+    remove_states(run.path)  # there are some if it was killed just before it had removed them
     path = _copy_out(run.image, run.image.read_bytes(), config, index, total)
     with Image.open(run.image) as image:
         image.load()

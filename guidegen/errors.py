@@ -9,7 +9,7 @@
     ├── InputImageError           7   an image that can't be read
     ├── OptimizationError         8   the loop met a number that is not finite
     ├── DataError                 9   training data or packages that can't be used
-    └── RunInterruptedError     130   stopped by the user; what was finished is kept
+    └── RunInterruptedError     130   stopped by Ctrl-C (143: SIGTERM); what was made is kept
 
 The number is the exit code of the command line. A message says what, where and what to do next.
 """
@@ -86,3 +86,13 @@ class RunInterruptedError(GuidegenError):
     """Stopped by the user; what was finished is kept."""
 
     exit_code = 130
+
+    @classmethod
+    def by(cls, signal: int, kept: int) -> "RunInterruptedError":
+        """The error of a run that a signal stopped, with `kept` unfinished pictures written."""
+        error = cls(
+            f"stopped; the {kept} picture{'s' * (kept != 1)} so far and all finished ones are "
+            "kept; the same command goes on from here"
+        )
+        error.exit_code = 128 + signal
+        return error

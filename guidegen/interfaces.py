@@ -4,7 +4,7 @@ Images are a float tensor [B, 3, H, W], RGB in [0, 1]. Latents are a dict of ten
 floating ones are optimised, integer ones are choices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -15,8 +15,8 @@ from guidegen.backend import GeneratorInfo
 from guidegen.prompt import Phrase, Prompt
 
 __all__ = [
-    "Candidate", "Encodes", "Entry", "Generator", "Images", "Latents", "Perceptor", "Phrase",
-    "Preference", "Prompt", "Proposes", "Step", "Vocabulary",
+    "Candidate", "Encodes", "Entry", "Generator", "Images", "Latents", "LoopState", "Perceptor",
+    "Phrase", "Preference", "Prompt", "Proposes", "Step", "Vocabulary",
 ]  # fmt: skip
 
 Images: TypeAlias = Tensor
@@ -148,6 +148,23 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class LoopState:
+    """Where a loop stands before it draws the views of step `index`; enough to go on from there.
+
+    Attributes:
+        index: the step that comes next.
+        rows: tensors [B, ...], a row a candidate: "latents/NAME", "moments/NAME/KEY" of the
+            optimiser, "rng" (bytes of the candidate's generator), and what wrappers of the loop
+            add ("ema/NAME").
+        shared: tensors of the optimiser that all candidates share: "NAME/KEY", like Adam's step.
+    """
+
+    index: int
+    rows: Mapping[str, Tensor]
+    shared: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Step:
     """What the loop yields: one consistent state. All tensors are detached.
 
@@ -158,6 +175,9 @@ class Step:
         images: [B, 3, H, W], decoded from `latents`.
         losses: name -> [B]; "total" is their weighted sum.
         lr: learning rate of the update that follows.
+        best: latents of each candidate's lowest total loss so far; None where nobody keeps them.
+        snapshot: copies the state that a run can go on from; to be called before the next step is
+            asked for. A loop that goes on from it yields this step again.
     """
 
     index: int
@@ -166,3 +186,5 @@ class Step:
     images: Images
     losses: Mapping[str, Tensor]
     lr: float
+    best: Latents | None = None
+    snapshot: Callable[[], LoopState] | None = field(default=None, compare=False, repr=False)

@@ -8,13 +8,24 @@ number of cutouts.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from guidegen.cutouts import CutoutSettings, Views, draw_views, take_views
 from guidegen.errors import OptimizationError
-from guidegen.interfaces import Candidate, Generator, Images, Latents, Preference, Proposes, Step
+from guidegen.interfaces import (
+    Candidate,
+    Generator,
+    Images,
+    Latents,
+    LoopState,
+    Preference,
+    Proposes,
+    Step,
+)
+from guidegen.loop_state import capture, restore
 from guidegen.objective import Objective, total
 from guidegen.ops import floating, rows
 
@@ -166,7 +177,11 @@ class Loop:
 
 
 def optimize(
-    loop: Loop, latents: Latents, *, preference: Sequence[Preference] | None = None
+    loop: Loop,
+    latents: Latents,
+    *,
+    preference: Sequence[Preference] | None = None,
+    resume: LoopState | None = None,
 ) -> Iterator[Step]:
     """Minimise the objective; yields `steps + 1` consistent states, the start first.
 
@@ -174,6 +189,7 @@ def optimize(
         loop: generator, objective, cutouts, candidates and settings.
         latents: where to start, one row a candidate; not changed.
         preference: what each candidate's proposals choose from (see `Proposes`).
+        resume: go on from this state instead, whose step is the first that is yielded.
 
     Raises:
         OptimizationError: a loss is not finite; names the step and the candidate.
@@ -187,8 +203,12 @@ def optimize(
     optimizer = OPTIMIZERS[settings.optimizer](leaves.values(), lr=settings.lr)  # type: ignore[call-arg]
     with torch.no_grad():
         image_size = loop.generator.decode(rows(latents, slice(0, 1))).shape[-2:]
-    for index in range(settings.steps + 1):
+    rngs = [candidate.rng for candidate in loop.candidates]
+    if resume is not None:
+        restore(resume, latents, optimizer, rngs)
+    for index in range(0 if resume is None else resume.index, settings.steps + 1):
         last = index == settings.steps
+        before = torch.stack([rng.get_state() for rng in rngs])
         lr = _set_lr(optimizer, settings, index)
         optimizer.zero_grad()
         views = loop.draw(image_size)
@@ -196,7 +216,8 @@ def optimize(
         if last or index % settings.check_every == 0:
             _check_finite(losses, index)
         state = {name: value.detach().clone() for name, value in latents.items()}
-        yield Step(index, settings.steps, state, shown, losses, lr)
+        snapshot = partial(capture, index, latents, optimizer, before)
+        yield Step(index, settings.steps, state, shown, losses, lr, snapshot=snapshot)
         if last:
             return
         optimizer.step()

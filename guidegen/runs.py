@@ -20,6 +20,7 @@ from typing import Any
 
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import GuidegenError, InputImageError, OutputError
+from guidegen.failpoints import failpoint
 from guidegen.metadata import command, read, versions
 
 MANIFEST = "run.json"
@@ -56,10 +57,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
+        failpoint("create", path.name)
         yield temporary
+        failpoint("fsync", path.name)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        failpoint("rename", path.name)
         temporary.replace(path)
+        failpoint("renamed", path.name)
         _sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, GuidegenError):
@@ -76,8 +81,11 @@ def write_atomic(path: Path, data: bytes) -> Path:
     Raises:
         OutputError: the file can't be written.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        half = len(data) // 2
+        file.write(data[:half])
+        failpoint("write", path.name)
+        file.write(data[half:])
     return path
 
 
@@ -105,6 +113,7 @@ class Run:
         status: "running", "finished", "interrupted" or "failed: <why>".
         started: when, ISO 8601 in UTC; `finished`: when it stopped, for whatever reason.
         seconds: how long it took.
+        resumed_at: the steps at which it went on after it was stopped or killed.
     """
 
     path: Path
@@ -120,6 +129,7 @@ class Run:
     )
     finished: str | None = None
     seconds: float | None = None
+    resumed_at: list[int] = field(default_factory=list)
 
     @property
     def image(self) -> Path:
@@ -196,34 +206,62 @@ class RunStore:
         *,
         models: Mapping[str, str] | None = None,
         device: str = "",
+        resumed_at: int | None = None,
     ) -> Run:
-        """Make the directory of a run and note that it is running.
+        """Note in the directory of a run that it is running; the caller holds its lock.
 
         An earlier run of the same digest is replaced; its picture stays until the new one is done.
+
+        Args:
+            config: the resolved settings.
+            digest: over everything that changes the pixels.
+            models: name -> digest of the weights.
+            device: where it runs, in words.
+            resumed_at: the step at which an earlier run goes on; None begins anew.
 
         Raises:
             OutputError: the directory can't be written.
         """
-        path = next(p for p in self._places(config, digest) if _is_free(p, digest))
+        run = Run(self.make_place(config, digest), config, digest, dict(models or {}), device)
+        if resumed_at is not None:
+            with suppress(InputImageError):
+                earlier = Run.load(run.path)
+                run.started = earlier.started
+                run.resumed_at = [*earlier.resumed_at, resumed_at]
+        for orphan in run.path.glob(".*.tmp"):  # of a process that was killed within a write
+            with suppress(OSError):
+                orphan.unlink()
+        run.save()
+        return run
+
+    def make_place(self, config: RunConfig, digest: str) -> Path:
+        """Make the directory of a run, if it is not there.
+
+        Raises:
+            OutputError: it can't be made.
+        """
+        path = self.place(config, digest)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
-        run = Run(path, config, digest, dict(models or {}), device)
-        run.save()
-        return run
+        return path
 
     def find(self, config: RunConfig, digest: str) -> Run | None:
         """The finished run of this digest, if its picture is still there.
 
         A picture with metadata does not serve a call that wants none, nor the other way round.
         """
-        path = next(p for p in self._places(config, digest) if _is_free(p, digest))
+        path = self.place(config, digest)
         with suppress(InputImageError):
             run = Run.load(path)
             usable = run.status == "finished" and run.config.metadata == config.metadata
             return run if usable and run.image.is_file() else None
         return None
+
+    def place(self, config: RunConfig, digest: str) -> Path:
+        """The directory of a run, whether it is there or not."""
+        return next(p for p in self._places(config, digest) if _is_free(p, digest))
 
     def list(self) -> Sequence[Run]:
         """All readable runs, oldest first."""
@@ -299,4 +337,7 @@ def _is_free(path: Path, digest: str) -> bool:
     """Whether a run of this digest may use the directory: it is empty, absent, or its own."""
     with suppress(InputImageError):
         return Run.load(path).digest == digest
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not path.is_dir():
+        return not path.exists()
+    # a lock or a half-written file of a killed process is nobody's
+    return all(entry.name.startswith(".") for entry in path.iterdir())

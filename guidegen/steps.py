@@ -1,17 +1,25 @@
-"""Wrappers of the iterator of Steps: averaged latents, the best state so far."""
+"""Wrappers of the iterator of Steps: averaged latents, the best state so far.
 
-from collections.abc import Callable, Iterator
+Each adds what it keeps to the step's snapshot, so that a run goes on with it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from guidegen.interfaces import Images, Latents, Step
+from guidegen.interfaces import Images, Latents, LoopState, Step
 from guidegen.ops import floating
 
 
 def averaged(
-    steps: Iterator[Step], decay: float, decode: Callable[[Latents], Images]
+    steps: Iterator[Step],
+    decay: float,
+    decode: Callable[[Latents], Images],
+    *,
+    resume: LoopState | None = None,
 ) -> Iterator[Step]:
     """Show the bias-corrected moving average of the latents in place of the latents.
 
@@ -22,26 +30,37 @@ def averaged(
         steps: the loop.
         decay: 0 to 1; the average spans about 1 / (1 − decay) steps.
         decode: `Generator.decode`.
+        resume: the state that the loop goes on from; its step is in the average already.
     """
-    sums: Latents = {}
-    weight = torch.zeros(0)
-    choices: Latents = {}
+    sums, weight, choices = _kept_average(resume)
     for step in steps:
-        fresh = _changed(step.latents, choices)
-        choices = {k: v for k, v in step.latents.items() if not v.is_floating_point()}
+        values = floating(step.latents)
         if not sums:
-            sums = {k: torch.zeros_like(v) for k, v in floating(step.latents).items()}
+            sums = {name: torch.zeros_like(value) for name, value in values.items()}
             weight = torch.zeros(len(step.images), device=step.images.device)
-        weight = torch.where(fresh, torch.zeros_like(weight), weight) * decay + (1 - decay)
+        if resume is None or step.index > resume.index:
+            fresh = _changed(step.latents, choices)
+            kept = torch.where(fresh, torch.zeros_like(weight), weight)
+            weight = kept * decay + (1 - decay)
+            for name, value in values.items():
+                before = torch.where(_column(fresh, value), torch.zeros_like(value), sums[name])
+                sums[name] = before * decay + value * (1 - decay)
+        choices = {k: v for k, v in step.latents.items() if not v.is_floating_point()}
         latents = dict(step.latents)
-        for name, value in floating(step.latents).items():
-            shape = (-1,) + (1,) * (value.dim() - 1)
-            kept = torch.where(fresh.view(shape), torch.zeros_like(value), sums[name])
-            sums[name] = kept * decay + value * (1 - decay)
-            latents[name] = sums[name] / weight.view(shape).to(value.dtype)
+        latents |= {n: sums[n] / _column(weight, v).to(v.dtype) for n, v in values.items()}
         with torch.no_grad():
             images = decode(latents)
-        yield replace(step, latents=latents, images=images)
+        rows = {"ema-weight": weight.clone(), **{f"ema/{n}": v.clone() for n, v in sums.items()}}
+        yield replace(step, latents=latents, images=images, snapshot=_with(step, rows))
+
+
+def _kept_average(state: LoopState | None) -> tuple[Latents, Tensor, Latents]:
+    if state is None:
+        return {}, torch.zeros(0), {}
+    latents = _named(state.rows, "latents/")
+    choices = {name: v for name, v in latents.items() if not v.is_floating_point()}
+    device = next(iter(latents.values())).device
+    return _named(state.rows, "ema/"), state.rows["ema-weight"].to(device), choices
 
 
 def _changed(latents: Latents, before: Latents) -> Tensor:
@@ -53,30 +72,46 @@ def _changed(latents: Latents, before: Latents) -> Tensor:
     return changed
 
 
-def best_so_far(steps: Iterator[Step]) -> Iterator[Step]:
-    """Pass the steps on, but end with each candidate's state of lowest total loss.
+def best_so_far(steps: Iterator[Step], *, resume: LoopState | None = None) -> Iterator[Step]:
+    """Tell with every step the latents of each candidate's lowest total loss so far.
 
     The loss of one step is seen through that step's own views, so the choice favours lucky views a
     little; big-sleep's `save_best` does the same.
+
+    Args:
+        steps: the loop.
+        resume: the state that the loop goes on from.
     """
-    best: Step | None = None
+    best: Latents = {} if resume is None else _named(resume.rows, "best/")
+    lowest = None if resume is None else resume.rows["best-loss"]
     for step in steps:
-        best = step if best is None else _better(best, step)
-        if step.index == step.total:
-            yield replace(best, index=step.index, lr=step.lr)
-        else:
-            yield step
+        loss = step.losses["total"]
+        won = torch.ones_like(loss, dtype=torch.bool) if lowest is None else loss < lowest
+        lowest = loss if lowest is None else torch.where(won, loss, lowest)
+        best = {
+            name: torch.where(_column(won, value), value, best[name]) if best else value
+            for name, value in step.latents.items()
+        }
+        rows = {"best-loss": lowest, **{f"best/{name}": value for name, value in best.items()}}
+        yield replace(step, best=best, snapshot=_with(step, rows))
 
 
-def _better(best: Step, step: Step) -> Step:
-    won = step.losses["total"] < best.losses["total"]
+def _named(rows: Mapping[str, Tensor], prefix: str) -> Latents:
+    return {n.removeprefix(prefix): v for n, v in rows.items() if n.startswith(prefix)}
 
-    def pick(new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(won.view((-1,) + (1,) * (new.dim() - 1)), new, old)
 
-    return replace(
-        best,
-        latents={name: pick(value, best.latents[name]) for name, value in step.latents.items()},
-        images=pick(step.images, best.images),
-        losses={name: pick(value, best.losses[name]) for name, value in step.losses.items()},
-    )
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    """[B] -> [B, 1, ...] with as many dimensions as `like`."""
+    return values.view((-1,) + (1,) * (like.dim() - 1))
+
+
+def _with(step: Step, rows: Mapping[str, Tensor]) -> Callable[[], LoopState] | None:
+    """The step's snapshot with more rows."""
+    if step.snapshot is None:
+        return None
+    return partial(_joined, step.snapshot, dict(rows))
+
+
+def _joined(snapshot: Callable[[], LoopState], rows: Mapping[str, Tensor]) -> LoopState:
+    state = snapshot()
+    return replace(state, rows={**state.rows, **rows})

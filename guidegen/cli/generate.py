@@ -49,7 +49,7 @@ def generate(
     _refuse_early(configs)
     if not quiet:
         _announce(configs, count=count, drawn=merged.get("seed") == DRAW)
-    _draw(configs, force=force, quiet=quiet)
+    draw(configs, force=force, quiet=quiet)
 
 
 def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> list[RunConfig]:
@@ -100,7 +100,8 @@ def _announce(configs: Sequence[RunConfig], *, count: int, drawn: bool) -> None:
         _note(f"seed {configs[0].seed}, drawn at random; --seed {configs[0].seed} makes it again")
 
 
-def _draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
+def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
+    """Make the pictures; paths go to stdout, how far it is to stderr."""
     from guidegen import engine
     from guidegen.recorders.progress import Progress
 

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
+from guidegen.cli.resume import resume
 from guidegen.cli.show import show
 from guidegen.errors import GuidegenError, RunInterruptedError
 from guidegen.metadata import own_version
@@ -61,6 +62,7 @@ app = App(
 )
 app.default(generate)
 app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
+app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
 app.command(show)
 app.command(generators)
 

@@ -3,12 +3,14 @@
 import json
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from guidegen.errors import OutputError
+from guidegen.failpoints import failpoint
 from guidegen.interfaces import Step
 
 
@@ -23,19 +25,28 @@ class Jsonl:
         path: the file; an earlier one is replaced.
         row: which candidate.
         flush_every: steps between two fetches.
+        resume_at: the run goes on at this step: the lines before it stay.
 
     Raises:
         OutputError: the file can't be written.
     """
 
-    def __init__(self, path: Path, *, row: int = 0, flush_every: int = 20) -> None:
+    def __init__(
+        self, path: Path, *, row: int = 0, flush_every: int = 20, resume_at: int = 0
+    ) -> None:
         self.path = path
         self.row = row
         self.flush_every = flush_every
         self._pending: list[tuple[int, float, float, dict[str, Tensor]]] = []
         self._started = time.monotonic()
+        kept = _lines_before(path, resume_at) if resume_at else []
+        if kept:
+            self._started -= json.loads(kept[-1]).get("seconds", 0.0)
         try:
-            self._file = path.open("w", encoding="utf-8")
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            temporary.replace(path)
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"can't write {path}: {error.strerror or error}") from error
 
@@ -45,6 +56,10 @@ class Jsonl:
         self._pending.append((step.index, step.lr, seconds, dict(step.losses)))
         if len(self._pending) >= self.flush_every:
             self._flush()
+
+    def save(self) -> None:
+        """Write what is pending."""
+        self._flush()
 
     def close(self) -> None:
         """Write what is pending and close the file."""
@@ -70,10 +85,26 @@ class Jsonl:
                     "lr": float(f"{lr:.6g}"),
                     "seconds": round(seconds, 3),
                 }
+                failpoint("append", self.path.name)
                 self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as error:
             raise OutputError(f"can't write {self.path}: {error.strerror or error}") from error
+
+
+def _lines_before(path: Path, step: int) -> list[str]:
+    """The whole lines of an earlier file whose step comes before `step`."""
+    kept: dict[int, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            index = int(json.loads(line)["step"])
+            if index < step:
+                kept[index] = line
+    return [kept[index] for index in sorted(kept)]
 
 
 def _number(value: float) -> float | None:

@@ -1,71 +1,127 @@
-"""The latents over time, from which a video can be rendered later at any rate."""
+"""The latents over time, from which a video can be rendered later at any rate.
+
+While the run goes, they lie in parts, `trajectory-<step>.safetensors`, one for each time that the
+run saved its state; at the end they become one `trajectory.safetensors`.
+"""
 
 import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from guidegen.interfaces import Step
+from guidegen.errors import WeightsError
+from guidegen.interfaces import Latents, Step
 from guidegen.recorders import Write
 
+log = logging.getLogger(__name__)
+
 FILE = "trajectory.safetensors"
+_PART = re.compile(r"trajectory-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A trajectory as it lies on disk.
+
+    Attributes:
+        steps: the T step numbers, rising.
+        latents: name -> [T, ...].
+        total: steps of the run.
+    """
+
+    steps: Sequence[int]
+    latents: Latents
+    total: int
 
 
 class Trajectory:
-    """Writes `trajectory.safetensors` when closed: each latent of one candidate as [T, ...].
+    """Records each latent of one candidate as [T, ...].
 
     The file's metadata: "steps", a JSON list of the T step indices; "total", the steps of the run;
-    "every". A run that breaks off leaves the trajectory up to there. Where it grows too large for
-    memory, every other step is dropped and `every` doubled, as often as it takes.
+    "every". A run that breaks off leaves the trajectory up to there. Where all steps would be too
+    much, every second, fourth, eighth ... is kept.
 
     Args:
-        write: writes a whole file under a name, or nothing.
+        folder: the run directory.
+        write: writes a whole file of it under a name, or nothing.
         row: which candidate.
         every: keeps each n-th step, and the last.
         max_bytes: how large it may grow.
+        resume_at: the run goes on at this step, so what was recorded stays.
     """
 
     def __init__(
-        self, write: Write, *, row: int = 0, every: int = 1, max_bytes: int = 2**28
+        self,
+        folder: Path,
+        write: Write,
+        *,
+        row: int = 0,
+        every: int = 1,
+        max_bytes: int = 2**28,
+        resume_at: int = 0,
     ) -> None:
         if every < 1:
             raise ValueError(f"every {every} steps is not possible; it starts at 1")
+        self.folder = folder
         self.write = write
         self.row = row
         self.every = every
         self.max_bytes = max_bytes
+        self.resume_at = resume_at
+        self._total: int | None = None
         self._steps: list[int] = []
-        self._total = 0
         self._latents: dict[str, list[Tensor]] = {}
         self._fetched = 0
 
     def __call__(self, step: Step) -> None:
         """Keep the latents, if it is their turn."""
+        if self._total is None:
+            self._begin(step)
         if step.index % self.every and step.index != step.total:
             return
         self._steps.append(step.index)
-        self._total = step.total
         for name, latent in step.latents.items():
             # A clone, since a view would keep the whole batch in memory.
             self._latents.setdefault(name, []).append(latent[self.row].detach().clone())
         if len(self._steps) - self._fetched >= 32:
             self._fetch()
-            self._thin()
 
-    def close(self) -> None:
-        """Write the file, if there was any step."""
+    def save(self) -> None:
+        """Write what is not on the disk yet as one more part."""
         if not self._steps:
             return
         self._fetch()
-        tensors = {name: torch.stack(latents) for name, latents in self._latents.items()}
-        metadata = {
-            "steps": json.dumps(self._steps),
-            "total": str(self._total),
-            "every": str(self.every),
-        }
-        self._steps, self._latents = [], {}
-        self.write(FILE, save(tensors, metadata))
+        latents = {name: torch.stack(values) for name, values in self._latents.items()}
+        part = Stored(tuple(self._steps), latents, self._total or 0)
+        self.write(f"trajectory-{self._steps[0]}.safetensors", self._pack(part))
+        self._steps, self._latents, self._fetched = [], {}, 0
+
+    def close(self) -> None:
+        """Join the parts into one file, if there was any step."""
+        if self._total is None:
+            return
+        self.save()
+        whole = read_trajectory(self.folder)
+        if whole is not None:
+            self.write(FILE, self._pack(whole))
+        for _, path in _parts(self.folder):
+            path.unlink(missing_ok=True)
+
+    def _begin(self, step: Step) -> None:
+        self._total = step.total
+        one = sum(latent[self.row].nbytes for latent in step.latents.values())
+        while one * (step.total / self.every) > self.max_bytes and self.every < step.total:
+            self.every *= 2
+        # what lies there of a run that goes on is right: the steps to come are the same again
+        if not self.resume_at:
+            remove_trajectory(self.folder)
 
     def _fetch(self) -> None:
         """Bring the latents to the CPU, many at once; the device's memory is needed elsewhere."""
@@ -73,16 +129,65 @@ class Trajectory:
             latents[self._fetched :] = [latent.cpu() for latent in latents[self._fetched :]]
         self._fetched = len(self._steps)
 
-    def _thin(self) -> None:
-        """Drop every other step while there is too much of them."""
-        while len(self._steps) > 2 and self._bytes() > self.max_bytes:
-            self.every *= 2
-            kept = [i for i, index in enumerate(self._steps) if index % self.every == 0]
-            self._steps = [self._steps[i] for i in kept]
-            for name, latents in self._latents.items():
-                self._latents[name] = [latents[i] for i in kept]
-            self._fetched = len(self._steps)
+    def _pack(self, part: Stored) -> bytes:
+        metadata = {
+            "steps": json.dumps(list(part.steps)),
+            "total": str(part.total),
+            "every": str(self.every),
+        }
+        return save({n: v.contiguous() for n, v in part.latents.items()}, metadata)
 
-    def _bytes(self) -> int:
-        one = sum(latents[0].nbytes for latents in self._latents.values())
-        return one * len(self._steps)
+
+def read_trajectory(folder: Path) -> Stored | None:
+    """The trajectory of a run, finished or not; None where there is none.
+
+    A run that was killed and went on may have recorded a step twice; both are the same.
+
+    Raises:
+        WeightsError: the whole file is damaged. A damaged part is only left out, with a warning.
+    """
+    if (folder / FILE).is_file() and not _parts(folder):
+        return _read(folder / FILE)
+    steps: dict[int, tuple[Stored, int]] = {}
+    for part in _readable(folder):
+        steps |= {index: (part, i) for i, index in enumerate(part.steps)}
+    if not steps:
+        return None
+    order = sorted(steps)
+    found = [steps[index] for index in order]
+    names = found[0][0].latents
+    latents = {name: torch.stack([part.latents[name][i] for part, i in found]) for name in names}
+    return Stored(order, latents, found[0][0].total)
+
+
+def remove_trajectory(folder: Path) -> None:
+    """Remove the trajectory of a run and its parts."""
+    for path in [folder / FILE, *(path for _, path in _parts(folder))]:
+        path.unlink(missing_ok=True)
+
+
+def _readable(folder: Path) -> Iterator[Stored]:
+    whole = [folder / FILE] if (folder / FILE).is_file() else []
+    for path in [*whole, *(path for _, path in _parts(folder))]:
+        try:
+            yield _read(path)
+        except WeightsError as error:
+            log.warning("%s; the video will lack these steps", error)
+
+
+def _parts(folder: Path) -> list[tuple[int, Path]]:
+    found = ((_PART.fullmatch(path.name), path) for path in folder.glob("trajectory-*.safetensors"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _read(path: Path) -> Stored:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            latents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        steps = [int(index) for index in json.loads(about["steps"])]
+        if any(len(values) != len(steps) for values in latents.values()):
+            raise ValueError("its latents and steps differ in number")
+        return Stored(steps, latents, int(about["total"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from None

@@ -15,7 +15,7 @@ from guidegen.recorders import Every, Recorder, record
 from guidegen.recorders.image import LastImage, to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.progress import Progress
-from guidegen.recorders.trajectory import Trajectory
+from guidegen.recorders.trajectory import Trajectory, read_trajectory
 from guidegen.runs import write_atomic
 
 
@@ -142,10 +142,7 @@ def test_jsonl_says_where_it_can_not_write(tmp_path):
 
 @pytest.mark.parametrize(("every", "kept"), [(1, [0, 1, 2, 3, 4]), (3, [0, 3, 4])])
 def test_trajectory_stacks_the_latents_of_its_row(tmp_path, every, kept):
-    def write(name, data):
-        return write_atomic(tmp_path / name, data)
-
-    list(record(steps(), [Trajectory(write, row=1, every=every)]))
+    list(record(steps(), [trajectory(tmp_path, row=1, every=every)]))
     path = tmp_path / "trajectory.safetensors"
     latents = load_file(path)
     assert latents["z"].tolist() == [[10.0 + index] for index in kept]
@@ -157,33 +154,80 @@ def test_trajectory_stacks_the_latents_of_its_row(tmp_path, every, kept):
     assert told["every"] == str(every)
 
 
+def trajectory(folder, **options):
+    return Trajectory(folder, lambda name, data: write_atomic(folder / name, data), **options)
+
+
 def test_trajectory_fetches_in_chunks_without_changing_anything(tmp_path):
-    found = {}
-    list(record(steps(70), [Trajectory(found.__setitem__, row=0)]))
-    (tmp_path / "t").write_bytes(found["trajectory.safetensors"])
-    assert load_file(tmp_path / "t")["z"].flatten().tolist() == [float(i) for i in range(71)]
+    list(record(steps(70), [trajectory(tmp_path, row=0)]))
+    found = load_file(tmp_path / "trajectory.safetensors")
+    assert found["z"].flatten().tolist() == [float(i) for i in range(71)]
 
 
 def test_a_trajectory_too_large_is_thinned(tmp_path):
-    found = {}
     row = 4 + 16  # bytes of z and of choice
-    recorder = Trajectory(found.__setitem__, max_bytes=50 * row)
-    list(record(steps(199), [recorder]))
-    (tmp_path / "t").write_bytes(found["trajectory.safetensors"])
-    with safe_open(tmp_path / "t", "pt") as file:
+    list(record(steps(199), [trajectory(tmp_path, max_bytes=50 * row)]))
+    with safe_open(tmp_path / "trajectory.safetensors", "pt") as file:
         told = file.metadata()
     kept = json.loads(told["steps"])
     assert kept[:3] == [0, int(told["every"]), 2 * int(told["every"])]
     assert kept[-1] == 199
-    assert len(kept) <= 50 + 32
-    assert load_file(tmp_path / "t")["z"].flatten().tolist() == [float(i) for i in kept]
+    assert len(kept) <= 51
+    found = load_file(tmp_path / "trajectory.safetensors")
+    assert found["z"].flatten().tolist() == [float(i) for i in kept]
 
 
-def test_no_step_no_file():
+def test_a_trajectory_in_parts_is_joined(tmp_path):
+    first = trajectory(tmp_path)
+    for index in range(4):
+        first(step(index, 9))
+        if index == 2:
+            first.save()  # and then the run is killed: nothing is closed
+    assert [path.name for path in tmp_path.iterdir()] == ["trajectory-0.safetensors"]
+    assert list(read_trajectory(tmp_path).steps) == [0, 1, 2]
+    second = trajectory(tmp_path, resume_at=2)
+    for index in range(2, 10):
+        second(step(index, 9))
+        if index == 5:
+            second.save()
+    second.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["trajectory.safetensors"]
+    whole = read_trajectory(tmp_path)
+    assert whole.latents["z"].flatten().tolist() == [float(i) for i in range(10)]
+    assert (list(whole.steps), whole.total) == (list(range(10)), 9)
+
+
+def test_a_damaged_part_is_left_out(tmp_path, caplog):
+    one = trajectory(tmp_path)
+    for index in range(6):
+        one(step(index, 9))
+        if index in (2, 5):
+            one.save()
+    (tmp_path / "trajectory-0.safetensors").write_bytes(b"no tensors")
+    assert list(read_trajectory(tmp_path).steps) == [3, 4, 5]
+    assert "damaged" in caplog.text
+
+
+def test_lines_before_the_step_where_a_run_goes_on_stay(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    list(record(steps(4), [Jsonl(path)]))
+    with path.open("a") as file:
+        file.write('{"step": 5, "lo')  # torn by a kill
+    later = Jsonl(path, resume_at=3)
+    for index in (3, 4, 5):
+        later(step(index, 5))
+    later.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5]
+    assert lines[-1]["seconds"] >= lines[1]["seconds"]
+
+
+def test_no_step_no_file(tmp_path):
     found = {}
-    Trajectory(found.__setitem__).close()
+    trajectory(tmp_path).close()
     LastImage(found.setdefault).close()
     assert found == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_last_picture_is_handed_on():

@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from guidegen import metadata, runs
+from guidegen import failpoints, metadata, runs
 from guidegen.config import make_config
 from guidegen.errors import InputImageError, OutputError
 from guidegen.runs import Run, RunStore, check_writable, picture_path, slug, write_atomic
@@ -48,14 +49,11 @@ def test_an_atomic_write_is_complete_and_leaves_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-@pytest.mark.parametrize("broken", ["replace", "write_bytes"])
-def test_a_failing_write_keeps_the_old_file(tmp_path, monkeypatch, broken):
+@pytest.mark.parametrize("place", ["create", "write", "fsync", "rename"])
+def test_a_failing_write_keeps_the_old_file(tmp_path, monkeypatch, place):
     path = write_atomic(tmp_path / "a.bin", b"one")
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, broken, fail)
+    monkeypatch.setenv("GUIDEGEN_FAILPOINT", f"{place}@a.bin:1:enospc")
+    monkeypatch.setattr(failpoints, "_reached", Counter())
     with pytest.raises(OutputError, match=r"can't write .*a\.bin: No space left on device"):
         write_atomic(path, b"two")
     assert path.read_bytes() == b"one"

@@ -1,0 +1,36 @@
+"""`guidegen resume`: go on with runs that were stopped or killed."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from guidegen import runs
+from guidegen.cli.generate import draw
+from guidegen.errors import ConfigError
+
+
+def resume(
+    *paths: Annotated[Path, Parameter(name="RUN", help="Run directory, or a file in it.")],
+    quiet: Annotated[
+        bool, Parameter(name=["--quiet", "-q"], help="Only paths and errors.")
+    ] = False,
+) -> None:
+    """Go on with runs that were stopped or killed, as if nothing had happened.
+
+    Repeating the command that began a run does the same.
+    """
+    if not paths:
+        raise ConfigError("name the run to go on with: guidegen resume outputs/...")
+    found = [runs.Run.load(path if path.is_dir() else path.parent) for path in paths]
+    if not quiet:
+        for run in found:
+            if run.status == "finished":
+                print(f"{run.path} is finished", file=sys.stderr)
+    from guidegen import engine
+
+    for run in found:
+        engine.check_same(run)
+    configs = [run.config.model_copy(update={"out": run.path.parent}) for run in found]
+    draw(configs, force=False, quiet=quiet)

@@ -1,0 +1,68 @@
+"""One process at a time in a folder. Torch-free.
+
+The kernel releases the lock when its process ends, however it ends; no stale lock is ever left.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from guidegen.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two processes apart there
+    fcntl = None  # type: ignore[assignment]
+
+_FILE = ".lock"
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder for the length of a `with` block.
+
+    Args:
+        folder: it is there already.
+        what: what is being made, for the message.
+
+    Raises:
+        OutputError: another process holds it, or nothing can be written there.
+    """
+    path = folder / _FILE
+    handle = _acquire(path, what)
+    try:
+        yield
+    finally:
+        # removed while still held, so that nobody else's is removed
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def _acquire(path: Path, what: str) -> int:
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+        if fcntl is None:
+            return handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise OutputError(
+                f"another guidegen (process {owner}) is making {what} in {path.parent}; "
+                "wait for it, or stop it"
+            ) from None
+        except OSError:  # a file system without locks
+            return handle
+        # the holder before may have removed the file between our open and our lock
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                os.ftruncate(handle, 0)
+                os.write(handle, f"{os.getpid()}\n".encode())
+                return handle
+        os.close(handle)
