@@ -32,12 +32,13 @@ from guidegen.perceptor import (
     truncated_words,
 )
 from guidegen.prompt import Prompt, parse_scenes
-from guidegen.recorders import Recorder, record
+from guidegen.recorders import Harmless, Recorder, record
 from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.trajectory import Trajectory
+from guidegen.recorders.video import LiveVideo
 from guidegen.resolve import batch_key, check, device_name, generator_info, resolve
-from guidegen.runs import Run, RunStore, check_writable, picture_path, write_atomic
+from guidegen.runs import Run, RunStore, check_writable, picture_path, replacing, write_atomic
 from guidegen.search import best_of, prefer
 from guidegen.session import Session, open_session
 from guidegen.signals import deferred
@@ -177,6 +178,8 @@ def _make(
                     remove_states(run.path)
                 lines = Jsonl(run.path / "steps.jsonl", row=row, resume_at=start)
                 savers += [lines, Trajectory(run.path, run.write, row=row, resume_at=start)]
+                if first.video:
+                    watchers.append(_video(run, row, start))
         watched = stack.enter_context(ExitStack())
         stop = watched.enter_context(deferred())
         try:
@@ -194,6 +197,10 @@ def _make(
                     break
             watched.close()
             assert last is not None
+            if loop.budget.views != first.cutout_batch:
+                for run in runs:
+                    if run is not None:
+                        run.notes.append(f"out of memory: {loop.budget.views} cutouts at a time")
             if stop and last.index < last.total:
                 _keep(session, loop, jobs, runs, last, total)
                 raise RunInterruptedError.by(stop.signal, len(jobs))
@@ -225,6 +232,12 @@ def _open_run(stack: ExitStack, job: _Job, session: Session) -> Run:
         device=device_name(job.config.device),
         resumed_at=job.state.index if job.state else None,
     )
+
+
+def _video(run: Run, row: int, start: int) -> Recorder:
+    """Records the video of a run; a video that can't be written does not cost the picture."""
+    about = metadata.captions(run.config)
+    return Harmless(LiveVideo(run.path, replacing, row=row, resume_at=start, metadata=about))
 
 
 def _joined(states: Sequence[LoopState | None], device: str) -> LoopState | None:

@@ -5,9 +5,10 @@ image, so the generator runs forward and backward once a step and memory does no
 number of cutouts.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -28,6 +29,8 @@ from guidegen.interfaces import (
 from guidegen.loop_state import capture, restore
 from guidegen.objective import Objective, total
 from guidegen.ops import floating, rows
+
+log = logging.getLogger(__name__)
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -67,6 +70,37 @@ class LoopSettings:
 
 # Views that are warped together; a divisor of the usual micro-batches.
 _PART = 8
+# Of the loss before it goes back through CLIP.
+_SCALE = 1024.0
+
+
+@dataclass
+class Budget:
+    """How many views go through CLIP at once; halved whenever memory runs out.
+
+    Attributes:
+        views: the micro-batch now.
+    """
+
+    views: int
+
+    def halve(self) -> None:
+        """Go on with half as many.
+
+        Raises:
+            OptimizationError: there is no half of one.
+        """
+        if self.views == 1:
+            raise OptimizationError(
+                "out of memory even with one cutout at a time; try a smaller --size or perceptor"
+            )
+        self.views //= 2
+        log.warning("out of memory: going on with %d cutouts at a time", self.views)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch says that memory ran out; on a CPU it says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _parts(chunk: slice) -> list[slice]:
@@ -77,13 +111,27 @@ def _parts(chunk: slice) -> list[slice]:
 
 @dataclass(frozen=True)
 class Loop:
-    """The parts that turn latents into losses."""
+    """The parts that turn latents into losses.
+
+    Attributes:
+        generator: latents to images.
+        objective: features to losses.
+        cutouts: which views CLIP sees.
+        candidates: whose images these are.
+        settings: how it runs.
+        budget: the micro-batch in use, `settings.cutout_batch` until memory runs out.
+    """
 
     generator: Generator
     objective: Objective
     cutouts: CutoutSettings
     candidates: Sequence[Candidate]
     settings: LoopSettings
+    budget: Budget = field(default_factory=lambda: Budget(0))
+
+    def __post_init__(self) -> None:
+        if self.budget.views == 0:
+            self.budget.views = self.settings.cutout_batch
 
     @property
     def view_size(self) -> int:
@@ -130,12 +178,28 @@ class Loop:
         return seen.detach(), losses
 
     def _look(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
-        """Loss [G] of the images `seen`; with `backward` their gradient in `seen.grad`."""
+        """Loss [G] of the images `seen`; with `backward` their gradient in `seen.grad`.
+
+        Where memory runs out, the same views are looked at again in halves.
+        """
+        while True:
+            try:
+                return self._look_at(seen, views, owners, backward=backward)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.budget.halve()
+            # outside of the except block, whose traceback holds on to the tensors
+            seen.grad = None
+            if seen.is_cuda:
+                torch.cuda.empty_cache()
+
+    def _look_at(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
         count = views.warp.shape[1]
         whose = [owner for owner in owners for _ in range(count)]
         sums = torch.zeros(len(owners), device=seen.device)
-        for start in range(0, len(whose), self.settings.cutout_batch):
-            chunk = slice(start, min(start + self.settings.cutout_batch, len(whose)))
+        for start in range(0, len(whose), self.budget.views):
+            chunk = slice(start, min(start + self.budget.views, len(whose)))
             with torch.no_grad():
                 taken = self._take(seen, views, chunk)
             taken.requires_grad_(backward)
@@ -146,9 +210,10 @@ class Loop:
                 ]
                 loss = torch.stack(per_eye).sum(0) / count
                 if backward:
-                    loss.sum().backward()
+                    # a power of two changes no digit but keeps fp16's small gradients from zero
+                    (loss.sum() * _SCALE).backward()
             if taken.grad is not None:
-                self._pull_back(seen, views, chunk, taken.grad)
+                self._pull_back(seen, views, chunk, taken.grad / _SCALE)
             own = torch.tensor([owner - owners.start for owner in whose[chunk]])
             sums.index_add_(0, own.to(seen.device), loss.detach())
         return sums

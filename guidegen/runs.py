@@ -25,6 +25,7 @@ from guidegen.metadata import command, read, versions
 
 MANIFEST = "run.json"
 IMAGE = "image.png"
+VIDEO = "progress.mp4"
 SLUG_LENGTH = 48
 _FORMAT = 1
 # Names that Windows gives to devices, whatever the extension.
@@ -114,6 +115,7 @@ class Run:
         started: when, ISO 8601 in UTC; `finished`: when it stopped, for whatever reason.
         seconds: how long it took.
         resumed_at: the steps at which it went on after it was stopped or killed.
+        notes: what one should know of it, like a smaller micro-batch.
     """
 
     path: Path
@@ -130,6 +132,7 @@ class Run:
     finished: str | None = None
     seconds: float | None = None
     resumed_at: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def image(self) -> Path:
@@ -250,12 +253,14 @@ class RunStore:
     def find(self, config: RunConfig, digest: str) -> Run | None:
         """The finished run of this digest, if its picture is still there.
 
-        A picture with metadata does not serve a call that wants none, nor the other way round.
+        A picture with metadata does not serve a call that wants none, nor the other way round; nor
+        does a run without a video serve a call that wants one.
         """
         path = self.place(config, digest)
         with suppress(InputImageError):
             run = Run.load(path)
             usable = run.status == "finished" and run.config.metadata == config.metadata
+            usable = usable and (not config.video or (path / VIDEO).is_file())
             return run if usable and run.image.is_file() else None
         return None
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -147,3 +149,37 @@ def test_best_so_far_tells_each_candidates_lowest_loss():
         losses = torch.stack([step.losses["total"][row] for step in raw])
         best = raw[int(losses.argmin())]
         assert torch.equal(last.best["pixels"][row], best.latents["pixels"][row])
+
+
+class Small(TinyPerceptor):
+    """Has memory for few views at once."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def encode_image(self, images):
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().encode_image(images)
+
+
+def with_eye(loop, perceptor):
+    (eye,) = loop.objective.eyes
+    return replace(loop, objective=Objective([replace(eye, perceptor=perceptor)]))
+
+
+def test_out_of_memory_halves_the_micro_batch_and_repeats_the_step(caplog):
+    words = ["0.9,0.5,0.1"]
+    plain = run(make_loop(words, [4]))
+    loop = with_eye(make_loop(words, [4]), Small(3))
+    small = run(loop)
+    assert loop.budget.views == 2
+    assert "going on with 2 cutouts at a time" in caplog.text
+    assert torch.allclose(small[-1].images, plain[-1].images, atol=1e-4)
+
+
+def test_out_of_memory_with_one_cutout_is_said():
+    loop = with_eye(make_loop(["0.9,0.5,0.1"], [4]), Small(0))
+    with pytest.raises(OptimizationError, match="even with one cutout"):
+        run(loop)
