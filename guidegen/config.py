@@ -19,7 +19,7 @@ from guidegen.prompt import parse_scenes
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
 # Fields that name places and machines; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata", "save_every"})
+_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video"})
 
 
 class RunConfig(BaseModel):
@@ -62,6 +62,16 @@ class RunConfig(BaseModel):
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
     )
+    zoom: float = Field(
+        1.0, ge=0.5, le=2.0, description="Magnify every --move-every steps; 1.05 flies in."
+    )
+    shift: str = Field(
+        "0,0", description="RIGHT,DOWN in parts of the picture, every --move-every steps."
+    )
+    rotate: float = Field(
+        0.0, ge=-180, le=180, description="Degrees anticlockwise, every --move-every steps."
+    )
+    move_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two moves.")
     init_image: Path | None = Field(None, description="Picture to start from.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -74,6 +84,7 @@ class RunConfig(BaseModel):
         20, ge=1, le=1_000_000, description="Steps between two saves of the state to go on from."
     )
     out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
+    video: bool = Field(False, description="Write a video of the run, progress.mp4, as it goes.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
 
     @field_validator("prompt")
@@ -117,6 +128,17 @@ class RunConfig(BaseModel):
             raise ValueError(f"sides must be between 16 and {MAX_SIDE} pixels, not {text}")
         return text
 
+    @field_validator("shift")
+    @classmethod
+    def _shift(cls, value: str) -> str:
+        try:
+            right, down = (float(part) for part in value.split(","))
+        except ValueError:
+            raise ValueError(f"{value!r} is no shift; write RIGHT,DOWN like 0.02,-0.01") from None
+        if not (abs(right) <= 1 and abs(down) <= 1):
+            raise ValueError(f"a shift is at most the whole picture, 1, not {value}")
+        return value
+
     @field_validator("device")
     @classmethod
     def _device(cls, value: str) -> str:
@@ -130,6 +152,16 @@ class RunConfig(BaseModel):
             return None
         width, _, height = self.size.partition("x")
         return int(height or width), int(width)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the picture is zoomed, shifted or turned while it is made."""
+        return self.zoom != 1 or self.rotate != 0 or self.shift_xy() != (0, 0)
+
+    def shift_xy(self) -> tuple[float, float]:
+        """The shift as (right, down)."""
+        right, down = (float(part) for part in self.shift.split(","))
+        return right, down
 
     def digest(self, models: Mapping[str, str] | None = None) -> str:
         """SHA-256 over everything that changes the pixels.

@@ -24,6 +24,7 @@ from guidegen.failpoints import failpoint
 from guidegen.init_image import read_init
 from guidegen.interfaces import Candidate, Encodes, LoopState, Step
 from guidegen.locks import locked
+from guidegen.motion import Motion
 from guidegen.objective import Eye, Objective, Target
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
@@ -301,7 +302,7 @@ def _loop(
             perceptor,
             weight,
             [
-                _target(perceptor, candidate, each)
+                _with_scenes(_target(perceptor, candidate, each), candidate)
                 for candidate, each in zip(candidates, configs, strict=True)
             ],
         )
@@ -321,15 +322,37 @@ def _loop(
             optimizer=config.optimizer,
             cutout_batch=config.cutout_batch,
             group=1 if config.device == "cpu" else _WIDTH,
+            scenes=len(parse_scenes(config.prompt)),
+            motion=_motion(config),
         ),
     )
 
 
 def _candidate(config: RunConfig) -> Candidate:
-    (scene,) = parse_scenes(config.prompt)
+    scenes = parse_scenes(config.prompt)
     away = tuple(Prompt(text.strip(), weight=-0.5) for text in config.negative)
     rng = torch.Generator().manual_seed(config.seed)
-    return Candidate((*scene, *away), config.seed, rng)
+    prompts = tuple(prompt for scene in scenes for prompt in scene)
+    whose = tuple(number for number, scene in enumerate(scenes) for _ in scene)
+    story = (*whose, *(-1 for _ in away)) if len(scenes) > 1 else ()
+    return Candidate((*prompts, *away), config.seed, rng, story)
+
+
+def _motion(config: RunConfig) -> Motion | None:
+    if not config.moves:
+        return None
+    return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)
+
+
+def _with_scenes(target: Target, candidate: Candidate) -> Target:
+    """The target of a story; prompts beyond the candidate's own (images, say) are in all scenes."""
+    if not candidate.scenes:
+        return target
+    extra = len(target.weights) - len(candidate.scenes)
+    scenes = [*candidate.scenes, *[-1] * extra]
+    count = max(scenes) + 1
+    rows = [[float(scene in (number, -1)) for scene in scenes] for number in range(count)]
+    return replace(target, scenes=target.weights.new_tensor(rows))
 
 
 def _target(perceptor: Any, candidate: Candidate, config: RunConfig) -> Target:

@@ -140,11 +140,19 @@ class Perceptor(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the B images that are optimised together."""
+    """One of the B images that are optimised together.
+
+    Attributes:
+        prompts: those of all scenes.
+        seed: of its random numbers.
+        rng: they come from here.
+        scenes: the scene of each prompt, from 0; -1 belongs to all. Empty: there is one scene.
+    """
 
     prompts: tuple[Prompt, ...]
     seed: int
     rng: torch.Generator = field(compare=False)
+    scenes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ encoded once, before the loop.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,11 +23,39 @@ class Target:
         features: [k, d] unit vectors.
         weights: [k]; negative ones push away.
         stops: [k] distances below which the gradient of a prompt is cut.
+        scenes: [S, k] of a story: 1 where a prompt belongs to a scene, else 0; None for one scene.
     """
 
     features: Tensor
     weights: Tensor
     stops: Tensor
+    scenes: Tensor | None = None
+
+    def at(self, share: float) -> "Target":
+        """The target at a moment of the run: the weights of the scene that is on.
+
+        Each scene has the same length; in its last third the next one fades in.
+
+        Args:
+            share: part of the run that is over, 0 to 1.
+        """
+        if self.scenes is None:
+            return self
+        presence = self.scenes.new_tensor(scene_weights(len(self.scenes), share))
+        return Target(self.features, self.weights * (presence @ self.scenes), self.stops)
+
+
+def scene_weights(scenes: int, share: float) -> list[float]:
+    """How much each scene of a story counts after a part `share` of the run; they sum to 1."""
+    place = min(share * scenes, scenes - 1e-9)
+    now = int(place)
+    fade = min(max((place - now - 2 / 3) * 3, 0.0), 1.0) if now < scenes - 1 else 0.0
+    fade = fade * fade * (3 - 2 * fade)
+    weights = [0.0] * scenes
+    weights[now] = 1 - fade
+    if fade:
+        weights[now + 1] = fade
+    return weights
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,15 @@ class Objective:
     eyes: Sequence[Eye]
     distance: str = "spherical"
     prior: float = 1.0
+
+    def at(self, share: float) -> "Objective":
+        """The objective after a part `share` of the run: itself, but for stories."""
+        if all(target.scenes is None for eye in self.eyes for target in eye.targets):
+            return self
+        eyes = [
+            replace(eye, targets=[target.at(share) for target in eye.targets]) for eye in self.eyes
+        ]
+        return replace(self, eyes=eyes)
 
     def view_losses(self, eye: Eye, features: Tensor, owners: Sequence[int]) -> Tensor:
         """Loss [m] of m views by one CLIP.

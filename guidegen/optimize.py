@@ -8,7 +8,7 @@ number of cutouts.
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -27,6 +27,7 @@ from guidegen.interfaces import (
     Step,
 )
 from guidegen.loop_state import capture, restore
+from guidegen.motion import Motion, move_
 from guidegen.objective import Objective, total
 from guidegen.ops import floating, rows
 
@@ -56,6 +57,8 @@ class LoopSettings:
             on its neighbours.
         propose_every: steps between proposals of other choices, for generators that make them.
         check_every: steps between checks that the loss is finite; each waits for the device.
+        scenes: of the story; the learning rate falls in the last of them only.
+        motion: moves of the camera between steps; None is a still picture.
     """
 
     steps: int
@@ -66,6 +69,13 @@ class LoopSettings:
     group: int = 1
     propose_every: int = 3
     check_every: int = 10
+    scenes: int = 1
+    motion: Motion | None = None
+
+    def part(self, index: int) -> float:
+        """How much of its scene is over at a step, 0 to 1."""
+        place = index / max(self.steps, 1) * self.scenes
+        return place - min(int(place), self.scenes - 1)
 
 
 # Views that are warped together; a divisor of the usual micro-batches.
@@ -234,6 +244,12 @@ class Loop:
                 taken = take_views(seen, views, size=self.view_size, chunk=part)
             taken.backward(grad[part.start - chunk.start : part.stop - chunk.start])
 
+    def at(self, index: int) -> "Loop":
+        """The loop at a step: itself, but for stories, whose targets change."""
+        share = index / max(self.settings.steps, 1)
+        objective = self.objective.at(share)
+        return self if objective is self.objective else replace(self, objective=objective)
+
     def groups(self) -> Iterator[range]:
         """Candidates' numbers, `settings.group` at a time."""
         n = len(self.candidates)
@@ -277,7 +293,8 @@ def optimize(
         lr = _set_lr(optimizer, settings, index)
         optimizer.zero_grad()
         views = loop.draw(image_size)
-        shown, losses = _all_groups(loop, latents, views, backward=not last)
+        now = loop.at(index)
+        shown, losses = _all_groups(now, latents, views, backward=not last)
         if last or index % settings.check_every == 0:
             _check_finite(losses, index)
         state = {name: value.detach().clone() for name, value in latents.items()}
@@ -293,9 +310,11 @@ def optimize(
                 preference is not None
                 and isinstance(loop.generator, Proposes)
                 and index % settings.propose_every == 0
-                and index < settings.steps * 2 / 3
+                and settings.part(index) < 2 / 3
             ):
-                _try_proposal(loop, latents, views, preference, optimizer)
+                _try_proposal(now, latents, views, preference, optimizer)
+        if settings.motion is not None and (index + 1) % settings.motion.every == 0:
+            move_(loop.generator, latents, settings.motion, list(loop.groups()), optimizer)
 
 
 def _all_groups(
@@ -338,7 +357,9 @@ def _try_proposal(
 
 def _set_lr(optimizer: torch.optim.Optimizer, settings: LoopSettings, index: int) -> float:
     """Half cosine from lr to lr·lr_end (Loshchilov & Hutter 2017, without restarts)."""
-    share = index / max(settings.steps, 1)
+    # a scene that fades in needs the full rate to change the picture
+    last = index * settings.scenes >= settings.steps * (settings.scenes - 1)
+    share = settings.part(index) if last else 0.0
     factor = settings.lr_end + (1 - settings.lr_end) * 0.5 * (1 + math.cos(math.pi * share))
     for group in optimizer.param_groups:
         group["lr"] = settings.lr * factor

@@ -21,8 +21,6 @@ def check(configs: Sequence[RunConfig]) -> None:
         GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
             devices that are not there.
     """
-    if any(len(parse_scenes(config.prompt)) > 1 for config in configs):
-        raise ConfigError("stories with ^ are not supported yet; give one scene at a time")
     # everything else is the same for all that advance together
     for config in {batch_key(config): config for config in configs}.values():
         info = generator_info(config)
@@ -31,13 +29,21 @@ def check(configs: Sequence[RunConfig]) -> None:
         check_specs(config.perceptor)
         _device(config)
         if config.init_image is not None:
-            if not info.encodes:
-                able = [name for name, backend in backends().items() if _encodes(backend)]
-                raise ConfigError(
-                    f"{config.generator} can't start from an image; "
-                    f"--generator {' or '.join(able)} can"
-                )
+            _needs_encode(config, info, "start from an image")
             read_init(config.init_image, (8, 8))
+        if config.moves:
+            _needs_encode(config, info, "zoom, shift or rotate")
+            if config.ema:
+                raise ConfigError(
+                    "--ema would average pictures from before and after a move; use --ema 0 with "
+                    "--zoom, --shift and --rotate"
+                )
+
+
+def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:
+    if not info.encodes:
+        able = [name for name, backend in backends().items() if _encodes(backend)]
+        raise ConfigError(f"{config.generator} can't {what}; --generator {' or '.join(able)} can")
 
 
 def _encodes(backend: Backend) -> bool:
@@ -49,7 +55,7 @@ def resolve(config: RunConfig) -> RunConfig:
     info = generator_info(config)
     height, width = _size(config, info)
     values: dict[str, Any] = {
-        "steps": info.defaults.steps,
+        "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
         "lr": info.defaults.lr,
         "cutouts": info.defaults.cutouts,
         "starts": info.defaults.starts,
@@ -111,4 +117,6 @@ def device_name(device: str) -> str:
 
 def batch_key(config: RunConfig) -> str:
     """Equal for configs that can advance together."""
-    return config.model_copy(update={"prompt": "", "negative": (), "seed": 0}).model_dump_json()
+    # stories of as many scenes have the same schedule
+    scenes = "^".join("x" for _ in parse_scenes(config.prompt))
+    return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()

@@ -110,6 +110,18 @@ def test_a_full_disk_loses_nothing(tmp_path, clip, whole_pixels, place, file):
     assert not leftovers(tmp_path)
 
 
+def test_a_story_with_a_moving_camera_goes_on(tmp_path, clip):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = pixels(clip, "a red dot ^ a blue dot|sky:0.5")
+    words += ["--zoom", 1.1, "--shift", "0.1,0", "--rotate", 5, "--move-every", 7]
+    for folder in (whole, broken):
+        folder.mkdir()
+    assert guidegen(*words, cwd=whole)[0] == 0
+    assert guidegen(*words, cwd=broken, fail="step@47:1:kill")[0] == KILLED
+    assert guidegen(*words, cwd=broken)[0] == 0
+    assert pictures(broken) == pictures(whole)
+
+
 def test_killed_again_while_going_on(tmp_path, clip, whole_pixels):
     for fail in ["step@25:1:kill", "step@30:1:kill", "write@state-40.safetensors:1:kill",
                  "rename@state-40.safetensors:1:kill", "create@run.json:1:kill",

@@ -31,6 +31,7 @@ FULL = {
     "precision": "bf16",
     "generator_precision": "fp32",
     "out": Path("o ut"),
+    "video": True,
     "metadata": False,
 }
 
