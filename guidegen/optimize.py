@@ -52,7 +52,7 @@ class LoopSettings:
         lr_end: last learning rate as a part of the first.
         optimizer: a key of `OPTIMIZERS`.
         cutout_batch: views that go through CLIP at once.
-        group: candidates that go through the networks together. One on a CPU: kernels there pick
+        group: candidates that go through the generator together. One on a CPU: kernels there pick
             their order of summation by the batch's size, and a candidate's result must not depend
             on its neighbours.
         propose_every: steps between proposals of other choices, for generators that make them.
@@ -86,16 +86,18 @@ _SCALE = 1024.0
 
 @dataclass
 class Budget:
-    """How many views go through CLIP at once; halved whenever memory runs out.
+    """How much goes through the networks at once; halved whenever memory runs out.
 
     Attributes:
-        views: the micro-batch now.
+        views: cutouts through CLIP.
+        group: candidates through the generator.
     """
 
     views: int
+    group: int
 
-    def halve(self) -> None:
-        """Go on with half as many.
+    def halve_views(self) -> None:
+        """Go on with half as many cutouts at a time.
 
         Raises:
             OptimizationError: there is no half of one.
@@ -106,6 +108,17 @@ class Budget:
             )
         self.views //= 2
         log.warning("out of memory: going on with %d cutouts at a time", self.views)
+
+    def halve_group(self) -> None:
+        """Go on with half as many pictures at a time.
+
+        Raises:
+            OptimizationError: there is no half of one.
+        """
+        if self.group == 1:
+            raise OptimizationError("out of memory even with one picture; try a smaller --size")
+        self.group //= 2
+        log.warning("out of memory: going on with %d pictures at a time", self.group)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -129,7 +142,7 @@ class Loop:
         cutouts: which views CLIP sees.
         candidates: whose images these are.
         settings: how it runs.
-        budget: the micro-batch in use, `settings.cutout_batch` until memory runs out.
+        budget: the batches in use, those of the settings until memory runs out.
     """
 
     generator: Generator
@@ -137,25 +150,27 @@ class Loop:
     cutouts: CutoutSettings
     candidates: Sequence[Candidate]
     settings: LoopSettings
-    budget: Budget = field(default_factory=lambda: Budget(0))
+    budget: Budget = field(default_factory=lambda: Budget(0, 0))
 
     def __post_init__(self) -> None:
         if self.budget.views == 0:
             self.budget.views = self.settings.cutout_batch
+            self.budget.group = self.settings.group
 
     @property
     def view_size(self) -> int:
         """Side of the cutouts in pixels: what the CLIP with the largest input takes."""
         return max(eye.perceptor.input_size for eye in self.objective.eyes)
 
-    def draw(self, image_size: Sequence[int], owners: range | None = None) -> Views:
+    def draw(self, owners: range | None = None) -> Views:
         """Views of one step for the candidates `owners` (None: all), from their own RNGs."""
+        height, width = self.generator.size
         who = self.candidates if owners is None else [self.candidates[b] for b in owners]
         return draw_views(
             self.cutouts,
             rngs=[candidate.rng for candidate in who],
             size=self.view_size,
-            aspect=image_size[1] / image_size[0],
+            aspect=width / height,
         )
 
     def evaluate(
@@ -195,10 +210,10 @@ class Loop:
         while True:
             try:
                 return self._look_at(seen, views, owners, backward=backward)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                self.budget.halve()
+                self.budget.halve_views()
             # outside of the except block, whose traceback holds on to the tensors
             seen.grad = None
             if seen.is_cuda:
@@ -253,8 +268,8 @@ class Loop:
     def groups(self) -> Iterator[range]:
         """Candidates' numbers, `settings.group` at a time."""
         n = len(self.candidates)
-        for start in range(0, n, self.settings.group):
-            yield range(start, min(start + self.settings.group, n))
+        for start in range(0, n, self.budget.group):
+            yield range(start, min(start + self.budget.group, n))
 
 
 def optimize(
@@ -282,8 +297,6 @@ def optimize(
     }
     leaves = floating(latents)
     optimizer = OPTIMIZERS[settings.optimizer](leaves.values(), lr=settings.lr)  # type: ignore[call-arg]
-    with torch.no_grad():
-        image_size = loop.generator.decode(rows(latents, slice(0, 1))).shape[-2:]
     rngs = [candidate.rng for candidate in loop.candidates]
     if resume is not None:
         restore(resume, latents, optimizer, rngs)
@@ -292,7 +305,7 @@ def optimize(
         before = torch.stack([rng.get_state() for rng in rngs])
         lr = _set_lr(optimizer, settings, index)
         optimizer.zero_grad()
-        views = loop.draw(image_size)
+        views = loop.draw()
         now = loop.at(index)
         shown, losses = _all_groups(now, latents, views, backward=not last)
         if last or index % settings.check_every == 0:
@@ -320,8 +333,25 @@ def optimize(
 def _all_groups(
     loop: Loop, latents: Latents, views: Views, *, backward: bool
 ) -> tuple[Images, dict[str, Tensor]]:
+    """Images and losses of all candidates; where memory runs out, again in smaller groups."""
+    while True:
+        try:
+            return _in_groups(loop, latents, views, backward=backward)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            loop.budget.halve_group()
+        for leaf in floating(latents).values():
+            leaf.grad = None
+            if leaf.is_cuda:
+                torch.cuda.empty_cache()
+
+
+def _in_groups(
+    loop: Loop, latents: Latents, views: Views, *, backward: bool
+) -> tuple[Images, dict[str, Tensor]]:
     images, losses = [], []
-    for owners in loop.groups():
+    for owners in list(loop.groups()):
         span = slice(owners.start, owners.stop)
         own, seen_by = rows(latents, span), views.rows(span)
         shown, loss = loop.evaluate(own, seen_by, owners, backward=backward)

@@ -108,14 +108,11 @@ def best_of(loop: Loop, starts: int, *, preference: Sequence[Preference] | None 
         if starts == 1:
             chosen.append(drawn)
             continue
-        views = None
+        views = loop.draw(range(b, b + 1))
         scores = []
         with torch.no_grad():
             for i in range(starts):
                 row = rows(drawn, slice(i, i + 1))
-                if views is None:
-                    size = loop.generator.decode(row).shape[-2:]
-                    views = loop.draw(size, range(b, b + 1))
                 _, losses = loop.evaluate(row, views, range(b, b + 1), backward=False)
                 scores.append(total(losses))
         best = int(torch.cat(scores).argmin())

@@ -103,7 +103,7 @@ def test_micro_batched_gradient_is_the_whole_gradient():
     for batch in (1, 8):
         loop = make_loop(["0.9,0.5,0.1"], [4], batch=batch)
         latents = {"pixels": best_of(loop, 1)["pixels"].requires_grad_()}
-        loop.evaluate(latents, loop.draw((24, 24)), range(1), backward=True)
+        loop.evaluate(latents, loop.draw(), range(1), backward=True)
         grads.append(latents["pixels"].grad)
     assert torch.allclose(*grads, atol=1e-7)
     assert grads[0].abs().max() > 0
@@ -183,3 +183,37 @@ def test_out_of_memory_with_one_cutout_is_said():
     loop = with_eye(make_loop(["0.9,0.5,0.1"], [4]), Small(0))
     with pytest.raises(OptimizationError, match="even with one cutout"):
         run(loop)
+
+
+class Narrow:
+    """A generator with memory for few pictures at once."""
+
+    def __init__(self, generator, most):
+        self.generator, self.most = generator, most
+
+    def __getattr__(self, name):
+        return getattr(self.generator, name)
+
+    def decode(self, latents, *, size=None):
+        if len(latents["pixels"]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.generator.decode(latents, size=size)
+
+
+def test_out_of_memory_in_the_generator_halves_the_group(caplog):
+    words = ["0.9,0.5,0.1", "0.1,0.5,0.9", "0.5,0.5,0.1", "0.1,0.9,0.9", "0.1,0.2,0.3"]
+    plain = run(make_loop(words, range(5), group=5))
+    loop = make_loop(words, range(5), group=5)
+    loop = replace(loop, generator=Narrow(loop.generator, 2))
+    small = run(loop)
+    assert loop.budget.group == 2
+    assert "going on with 2 pictures at a time" in caplog.text
+    assert torch.allclose(small[-1].images, plain[-1].images, atol=1e-4)
+
+
+def test_out_of_memory_with_one_picture_is_said():
+    loop = make_loop(["0.9,0.5,0.1"], [4])
+    start = best_of(loop, 1)
+    loop = replace(loop, generator=Narrow(loop.generator, 0))
+    with pytest.raises(OptimizationError, match="even with one picture"):
+        list(optimize(loop, start))
