@@ -67,12 +67,16 @@ def load_folder(folder: Path) -> tuple[Any, Any, str]:
     return model, tokenizer, folder_digest(folder)
 
 
+def fetch_zoo(name: str, tag: str) -> Path:
+    """The weights file of open_clip's zoo, from the hub's cache or fetched into it."""
+    open_clip = _open_clip()
+    with _fetching(f"{name}/{tag}"), _quiet():
+        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+
+
 def load_zoo(name: str, tag: str) -> tuple[Any, Any, str]:
     """Model, tokenizer and digest of open_clip's zoo, fetched once."""
-    open_clip = _open_clip()
-    spec = f"{name}/{tag}"
-    with _fetching(spec), _quiet():
-        weights = Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+    weights = fetch_zoo(name, tag)
     model, tokenizer = _create(
         name, where=weights, pretrained=tag, force_quick_gelu=needs_quick_gelu(name, tag)
     )

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from guidegen.errors import WeightsError
+from guidegen.errors import OutputError, WeightsError
 
 MODEL, CONFIG, SOURCE = "model.safetensors", "config.json", "source.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
@@ -42,17 +42,21 @@ class Stored:
         return self.folder / MODEL
 
     def check(self) -> None:
-        """Read the weights once and compare their digest.
+        """Read the weights and the config once and compare their digests.
 
         Raises:
             WeightsError: they are not what was imported.
         """
+        recorded = json.loads((self.folder / SOURCE).read_text(encoding="utf-8"))
+        config = recorded.get("config_sha256")
         # a flipped bit loads silently, so nothing but a digest finds it
-        if sha256_file(self.weights) != self.sha256:
-            raise WeightsError(
-                f"{self.weights} has changed since it was imported (its SHA-256 is not that of "
-                f"{SOURCE}); get it again: guidegen models pull {self.name} --force, or import it"
-            )
+        for path, sha256 in ((self.weights, self.sha256), (self.folder / CONFIG, config)):
+            if sha256 is not None and sha256_file(path) != sha256:
+                raise WeightsError(
+                    f"{path} has changed since it was imported (its SHA-256 is not that of "
+                    f"{SOURCE}); get it again: guidegen models pull {self.name} --force, or import "
+                    "it with --force"
+                )
 
 
 def store_folder() -> Path:
@@ -108,6 +112,13 @@ def stored_names(backend: str) -> list[str]:
     )
 
 
+def installed() -> list[str]:
+    """Names of all folders of the store, sorted; also of those that are damaged."""
+    folders = store_folder().glob("*/*")
+    names = (f"{path.parent.name}/{path.name}" for path in folders if path.is_dir())
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
 def embedded(name: str) -> Path:
     """Folder of a model that ships with guidegen.
 
@@ -124,6 +135,25 @@ def embedded(name: str) -> Path:
             "incomplete; install it again"
         )
     return folder
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
+    return path
+
+
+def is_web_page(head: bytes) -> bool:
+    """Whether a file that begins like this is HTML, as hosts send in place of a file."""
+    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<script"))
 
 
 def sha256_file(path: Path) -> str:
