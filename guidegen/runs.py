@@ -182,11 +182,15 @@ class Run:
         folder = path.parent if path.name == MANIFEST else path
         try:
             data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if data["format"] > _FORMAT:
+                raise InputImageError(f"{folder} was made by a newer guidegen; install that")
             known = {item.name for item in fields(cls)} & set(data)
             values = {name: data[name] for name in known}
             return cls(**{**values, "path": folder, "config": make_config(data["config"])})
         except FileNotFoundError:
             raise InputImageError(f"{folder} is no run directory: it has no {MANIFEST}") from None
+        except InputImageError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             # make_config's ConfigError is a ValueError: a newer guidegen may know more settings.
             raise InputImageError(f"can't read {folder / MANIFEST}: {error}") from None

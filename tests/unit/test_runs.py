@@ -191,3 +191,11 @@ def test_places_that_can_not_be_written_are_refused(tmp_path):
     }.items():
         with pytest.raises(OutputError, match=says):
             check_writable(out)
+
+
+def test_a_run_of_a_newer_guidegen_is_not_guessed_at(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    manifest = run.path / "run.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    with pytest.raises(InputImageError, match="newer guidegen"):
+        Run.load(run.path)
