@@ -91,6 +91,20 @@ def versions() -> Mapping[str, str]:
     return found
 
 
+def captions(config: RunConfig) -> dict[str, str]:
+    """What a video's container says of itself; nothing if `config.metadata` is off."""
+    if not config.metadata:
+        return {}
+    private = {name: RunConfig.model_fields[name].default for name in _PRIVATE}
+    shell = command(config.model_copy(update=private))
+    return {
+        "title": config.prompt,
+        # bytes of a path that are not UTF-8 have no place in a container
+        "comment": shell.encode(errors="backslashreplace").decode(),
+        "description": f"AI-generated with guidegen {own_version()}",
+    }
+
+
 def save_png(
     image: "Image.Image",
     config: RunConfig,

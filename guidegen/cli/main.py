@@ -15,8 +15,11 @@ from cyclopts import App, CycloptsError, Parameter
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
+from guidegen.cli.models import models
+from guidegen.cli.morph import morph
 from guidegen.cli.resume import resume
 from guidegen.cli.show import show
+from guidegen.cli.video import video
 from guidegen.errors import GuidegenError, RunInterruptedError
 from guidegen.metadata import own_version
 
@@ -63,8 +66,11 @@ app = App(
 app.default(generate)
 app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
 app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
+app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
+app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
 app.command(show)
 app.command(generators)
+app.command(models)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

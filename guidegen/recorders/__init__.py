@@ -3,13 +3,17 @@
 They are given a place to write by the engine and know nothing of run directories.
 """
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Protocol, runtime_checkable
 
+from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 
-__all__ = ["Every", "Recorder", "Write", "record"]
+__all__ = ["Every", "Harmless", "Recorder", "Write", "record"]
+
+log = logging.getLogger(__name__)
 
 # Writes a whole file of a run under a name, or nothing: `guidegen.runs.Run.write`.
 Write = Callable[[str, bytes], object]
@@ -63,3 +67,34 @@ class Every:
     def close(self) -> None:
         """Close the recorder."""
         self.recorder.close()
+
+
+class Harmless:
+    """A recorder whose file is worth less than the run: that it can't be written is a warning.
+
+    Args:
+        recorder: who watches; it is shown no more steps after it failed.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._failed = False
+
+    def __call__(self, step: Step) -> None:
+        """Pass the step on."""
+        if not self._failed:
+            try:
+                self.recorder(step)
+            except OutputError as error:
+                self._warn(error)
+
+    def close(self) -> None:
+        """Close the recorder."""
+        try:
+            self.recorder.close()
+        except OutputError as error:
+            self._warn(error)
+
+    def _warn(self, error: OutputError) -> None:
+        self._failed = True
+        log.warning("%s; the run goes on", error)
