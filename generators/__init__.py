@@ -1,5 +1,6 @@
 """The generator backends that ship with guidegen. Torch-free: each names the module it lives in."""
 
+from generators import _biggan_card, _vqgan_card
 from guidegen.backend import Backend, Defaults, GeneratorInfo
 
 COLLAGE = Backend(
@@ -63,4 +64,18 @@ PIXELS = Backend(
         )
     },
     target="generators.pixels:build",
+)
+
+VQGAN = Backend(
+    name="vqgan",
+    variants=_vqgan_card.VARIANTS,
+    target="generators.vqgan:build",
+    describe="generators._vqgan_card:describe",
+)
+
+BIGGAN = Backend(
+    name="biggan",
+    variants=_biggan_card.VARIANTS,
+    target="generators.biggan:build",
+    describe="generators._biggan_card:describe",
 )

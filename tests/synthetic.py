@@ -1,6 +1,7 @@
 """Random weights in the layouts in which the real checkpoints are published, scaled down."""
 
 import contextlib
+import hashlib
 import io
 import json
 import sys
@@ -9,6 +10,7 @@ from types import ModuleType
 
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from guidegen.architectures import _biggan_modules
 from guidegen.checkpoint_registry import read_registry
@@ -156,3 +158,63 @@ def write_biggan(folder: Path, name: str = "biggan/deep-128", *, seed: int = 0) 
     path = folder / "pytorch_model.bin"
     torch.save(biggan_state(config, seed=seed), path, _use_new_zipfile_serialization=False)
     return path
+
+
+def write_stored_vqgan(
+    folder: Path, name: str, *, kind: str = "VQModel", f: int = 16, seed: int = 0
+) -> dict:
+    """A random VQGAN in the store's format: `<folder>/<backend>/<variant>/`; returns its config."""
+    family = "vqgan/openimages-gumbel-f8" if f == 8 else "vqgan/imagenet-f16-16384"
+    config = {**vqgan_config(family, 64), "kind": kind}
+    dd = config["ddconfig"]
+    # different widths of levels, so that shortcuts between them are there, too
+    config["ddconfig"] = {**dd, "ch_mult": [*dd["ch_mult"][:-1], 2]}
+    state = vqgan_state(config, seed=seed)
+    weight = "quantize.embed.weight" if kind == "GumbelVQ" else "quantize.embedding.weight"
+    # as wide as a trained codebook, not the 1/n of a fresh one
+    noise = torch.Generator().manual_seed(seed)
+    state[weight] = torch.randn(state[weight].shape, generator=noise)
+    write_stored(folder / name, state, config)
+    return config
+
+
+def write_stored(folder: Path, state: dict, config: dict) -> Path:
+    """A model folder of the store with these tensors and this config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+    (folder / "config.json").write_text(json.dumps(config))
+    source = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "source": "made up"}
+    (folder / "source.json").write_text(json.dumps({**source, "licence": "none"}))
+    return folder
+
+
+def write_stored_biggan(folder: Path, name: str, *, seed: int = 0) -> dict:
+    """A random BigGAN in the store's format: `<folder>/<backend>/<variant>/`; returns its config.
+
+    As training leaves them: statistics that differ by truncation, attention that counts, u and v of
+    the spectral norms where power iteration ends.
+    """
+    family = name if name in BIGGAN_FAMILIES else "biggan/deep-128"
+    config = biggan_config(family)
+    state = biggan_state(config, seed=seed)
+    rng = torch.Generator().manual_seed(seed)
+    for key, value in state.items():
+        if key.endswith("running_means"):
+            value.normal_(0, 0.3, generator=rng)
+        elif key.endswith("running_vars"):
+            value.uniform_(0.2, 2, generator=rng)
+        elif key.endswith("gamma"):
+            value.fill_(0.7)
+        elif key == "embeddings.weight":
+            value.normal_(0, 0.2, generator=rng)
+        elif key.endswith("bias"):
+            value.normal_(0, 0.1, generator=rng)
+        elif key.endswith("weight_orig"):
+            matrix = value.flatten(1)
+            u, v = (state[key.replace("weight_orig", f"weight_{n}")] for n in "uv")
+            for _ in range(20):
+                v.copy_(torch.nn.functional.normalize(matrix.T @ u, dim=0))
+                u.copy_(torch.nn.functional.normalize(matrix @ v, dim=0))
+    write_stored(folder / name, state, config)
+    return config

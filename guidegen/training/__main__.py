@@ -143,6 +143,61 @@ def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
         print(line)
 
 
+@app.command
+def vqgan(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    clip: Path | None = None,
+    state: Path | None = None,
+    steps: int = 5000,
+    plain_steps: int = 300,
+    batch: int = 8,
+    lr: float = 1e-3,
+    n_embed: int = 2048,
+    embed_dim: int = 32,
+    ema: float = 0.998,
+    fuse: bool = True,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Train a small VQGAN in taming-transformers' format; goes on where an earlier call stopped.
+
+    Args:
+        data: captioned images (zip or folder) with the splits train and val.
+        out: model folder to write, again at every evaluation.
+        clip: open_clip folder with an EfficientNet for the perceptual loss; by default the
+            embedded one.
+        state: file of the training state; by default beside `out`.
+        steps: optimiser steps.
+        plain_steps: how many of them, at first, go without the codebook.
+        batch: pictures a step.
+        lr: peak learning rate.
+        n_embed: entries of the codebook.
+        embed_dim: their length.
+        ema: decay of the average of the weights, which is what is kept.
+        fuse: compile encoder and decoder first (a minute or two, then twice as fast on a CPU).
+        evaluate_every: steps between evaluations.
+        seed: of everything random.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training import vqgan_run
+    from guidegen.training.vqgan import VQGANConfig
+
+    config = VQGANConfig(
+        steps=steps, plain_steps=plain_steps, batch=batch, lr=lr, ema=ema, compile=fuse
+    )
+    scores = vqgan_run.run(
+        data, out, clip_folder=clip, state_file=state or out.with_name(f"{out.name}.state.pt"),
+        config=config, n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every,
+        seed=seed, device=device,
+    )  # fmt: skip
+    for line in scores:
+        print(line)
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line and its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

@@ -1,5 +1,7 @@
 """What every registered generator promises, ours and any that is installed beside it."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,8 +9,21 @@ from guidegen.interfaces import Encodes, Generator, Preference, Proposes
 from guidegen.ops import floating, rows
 from guidegen.prompt import Phrase
 from guidegen.registry import backends
+from tests.synthetic import write_stored_biggan, write_stored_vqgan
 
-NAMES = [(name, variant) for name, backend in backends().items() for variant in backend.variants]
+# Of backends whose weights are downloaded, a model of each kind with random ones
+SYNTHETIC = {
+    ("biggan", "deep-128"): write_stored_biggan,
+    ("vqgan", "imagenet-f16-16384"): partial(write_stored_vqgan, kind="VQModel", f=16),
+    ("vqgan", "openimages-gumbel-f8"): partial(write_stored_vqgan, kind="GumbelVQ", f=8),
+}
+DOWNLOADED = {name for name, _ in SYNTHETIC}
+NAMES = [
+    (name, variant)
+    for name, backend in backends().items()
+    for variant in backend.variants
+    if name not in DOWNLOADED or variant == "embedded" or (name, variant) in SYNTHETIC
+]
 SIZE = (64, 96)
 
 
@@ -16,10 +31,20 @@ def rngs(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    for (name, variant), write in SYNTHETIC.items():
+        write(folder, f"{name}/{variant}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GUIDEGEN_WEIGHTS", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module", params=NAMES, ids="/".join)
-def generator(request):
+def generator(request, store):
     name, variant = request.param
-    return backends()[name].load(variant, size=SIZE, device="cpu")
+    return backends()[name].load(variant, size=SIZE, device="cpu", precision="fp32")
 
 
 def preference(generator):
@@ -92,6 +117,8 @@ def test_every_floating_latent_gets_a_finite_gradient_of_its_own_image_only(gene
 
 
 def test_gradients_agree_with_finite_differences(generator):
+    if hasattr(generator, "codebook"):
+        pytest.skip("a picture of codes changes in jumps; the gradient goes straight through them")
     latents = start(generator, 1)
     direction = {
         k: torch.randn(v.shape, generator=torch.Generator().manual_seed(7))
@@ -132,6 +159,8 @@ def test_prior_is_one_number_a_candidate_and_never_negative(generator):
 def test_encoding_an_image_comes_back_to_it(generator):
     if not isinstance(generator, Encodes):
         pytest.skip(f"{generator.info.name} does not start from images")
+    if hasattr(generator, "codebook"):
+        pytest.skip("what codes can't say is lost")
     x = torch.linspace(0.1, 0.9, SIZE[1]).expand(1, 3, *SIZE) * torch.tensor([1, 0.8, 0.6]).view(
         1, 3, 1, 1
     )
@@ -166,7 +195,8 @@ def test_the_vocabulary_names_and_shows_its_entries(generator):
     assert all(entry.name.strip() for entry in entries)
     assert len(generator.vocabulary.digest) == 64
     shown = generator.vocabulary.thumbnails([0, len(entries) - 1])
-    assert shown is not None
+    if shown is None:
+        return  # names alone
     assert shown.shape[:2] == (2, 3)
     assert shown.min() >= 0
     assert shown.max() <= 1

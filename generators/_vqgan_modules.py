@@ -1,0 +1,117 @@
+"""taming-transformers' encoder, decoder and quantiser, filled from a checkpoint and frozen."""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from taming.modules.diffusionmodules.model import AttnBlock, Decoder, Encoder
+from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
+from torch import Tensor, nn
+
+from guidegen.errors import WeightsError
+from guidegen.weights import Stored
+
+
+class VQModules(nn.Module):
+    """The parts of a `VQModel` or `GumbelVQ` that draw, under taming's names.
+
+    Args:
+        config: "kind", "embed_dim", "n_embed" and "ddconfig" (see taming's `Encoder`).
+
+    Source: Esser, Rombach & Ommer 2021 (arXiv:2012.09841), repository CompVis/taming-transformers.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        dd, width, codes = config["ddconfig"], config["embed_dim"], config["n_embed"]
+        self.gumbel = config["kind"] == "GumbelVQ"
+        if not self.gumbel and config["kind"] != "VQModel":
+            raise ValueError(f"kind {config['kind']!r} is neither VQModel nor GumbelVQ")
+        if self.gumbel and width != dd["z_channels"]:
+            raise ValueError("a GumbelVQ whose embed_dim is not its z_channels can't encode")
+        if dd.get("double_z", False):
+            raise ValueError("double_z is on: that is a KL autoencoder and no VQGAN")
+        self.factor = 2 ** (len(dd["ch_mult"]) - 1)
+        with contextlib.redirect_stdout(io.StringIO()):  # the decoder prints its shape
+            self.encoder: nn.Module = Encoder(**dd)
+            self.decoder: nn.Module = Decoder(**dd)
+        self.quantize: Any = (
+            GumbelQuantize(dd["z_channels"], width, n_embed=codes)
+            if self.gumbel
+            else VectorQuantizer2(codes, width, beta=0.25)
+        )
+        self.quant_conv = nn.Conv2d(dd["z_channels"], width, 1)
+        self.post_quant_conv = nn.Conv2d(width, dd["z_channels"], 1)
+
+    @property
+    def codebook(self) -> Tensor:
+        """[K, C]."""
+        table = self.quantize.embed if self.gumbel else self.quantize.embedding
+        weight: Tensor = table.weight
+        return weight
+
+
+def load(stored: Stored) -> VQModules:
+    """The modules of a stored model: strict, frozen, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        WeightsError: its file has changed, or does not fit its config.
+    """
+    stored.check()
+    try:
+        # on the meta device nothing is drawn at random that the file replaces anyway
+        with torch.device("meta"):
+            modules = VQModules(stored.config)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError) as e:
+        reason = " ".join(str(e).split())[:160]
+        raise WeightsError(
+            f"the config of {stored.name} is no VQGAN's ({type(e).__name__}: {reason}); "
+            f"import it again: guidegen models import FILE --name {stored.name}"
+        ) from None
+    try:
+        state = load_file(stored.weights)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(f"can't read {stored.weights}: {error}") from None
+    _must_fit(modules.state_dict(), state, stored)
+    modules.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
+    modules.eval().requires_grad_(False)
+    for module in modules.modules():
+        if isinstance(module, AttnBlock):
+            module.forward = partial(_attend, module)
+    return modules
+
+
+def _must_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored: Stored) -> None:
+    missing = sorted(wanted.keys() - found.keys())
+    extra = sorted(found.keys() - wanted.keys())
+    shapes = [
+        f"{k} is {list(found[k].shape)}, not {list(wanted[k].shape)}"
+        for k in sorted(wanted.keys() & found.keys())
+        if found[k].shape != wanted[k].shape
+    ]
+    for what, names in (("lacks", missing), ("has too much:", extra), ("does not fit:", shapes)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise WeightsError(
+                f"{stored.weights} {what} {names[0]}{more}; its config.json is another model's, "
+                f"or the import went wrong: import {stored.name} again"
+            )
+
+
+def _attend(block: Any, x: Tensor) -> Tensor:
+    """The forward of taming's `AttnBlock` without its matrix of h·w x h·w weights.
+
+    At 1024 px and f = 8 that matrix alone takes 1 GiB, and once more for its gradient.
+    """
+    h = block.norm(x)
+    # [B, 1, h·w, C]: one head
+    q, k, v = (part(h).flatten(2).mT.unsqueeze(1) for part in (block.q, block.k, block.v))
+    mixed = F.scaled_dot_product_attention(q, k, v)
+    out: Tensor = x + block.proj_out(mixed.squeeze(1).mT.reshape(x.shape))
+    return out
