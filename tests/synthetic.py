@@ -189,14 +189,12 @@ def write_stored(folder: Path, state: dict, config: dict) -> Path:
     return folder
 
 
-def write_stored_biggan(folder: Path, name: str, *, seed: int = 0) -> dict:
-    """A random BigGAN in the store's format: `<folder>/<backend>/<variant>/`; returns its config.
+def settled_biggan_state(config: dict, *, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights as training leaves them, so that signals neither vanish nor explode.
 
-    As training leaves them: statistics that differ by truncation, attention that counts, u and v of
-    the spectral norms where power iteration ends.
+    Statistics that differ by truncation, attention that counts, u and v of the spectral norms where
+    power iteration ends.
     """
-    family = name if name in BIGGAN_FAMILIES else "biggan/deep-128"
-    config = biggan_config(family)
     state = biggan_state(config, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     for key, value in state.items():
@@ -216,5 +214,11 @@ def write_stored_biggan(folder: Path, name: str, *, seed: int = 0) -> dict:
             for _ in range(20):
                 v.copy_(torch.nn.functional.normalize(matrix.T @ u, dim=0))
                 u.copy_(torch.nn.functional.normalize(matrix @ v, dim=0))
-    write_stored(folder / name, state, config)
+    return state
+
+
+def write_stored_biggan(folder: Path, name: str, *, seed: int = 0) -> dict:
+    """A random BigGAN in the store's format, like `write_stored_vqgan`; returns its config."""
+    config = biggan_config(name if name in BIGGAN_FAMILIES else "biggan/deep-128")
+    write_stored(folder / name, settled_biggan_state(config, seed=seed), config)
     return config

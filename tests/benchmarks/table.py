@@ -118,12 +118,12 @@ def random_generator(name: str, store: Path) -> int:
 
     from guidegen.checkpoint_registry import read_registry
     from guidegen.weights import find_stored
-    from tests.synthetic import biggan_state, vqgan_state, write_stored
+    from tests.synthetic import settled_biggan_state, vqgan_state, write_stored
 
     published = read_registry().checkpoints.get(name)
     if published is not None and published.config and find_stored(name) is None:
         config = dict(published.config)
-        make = biggan_state if name.startswith("biggan") else vqgan_state
+        make = settled_biggan_state if name.startswith("biggan") else vqgan_state
         write_stored(store / name, make(config), config)
     found = find_stored(name)
     if found is None:
