@@ -45,31 +45,47 @@ def draw(generator, batch=2, seed=0):
 
 
 @pytest.mark.parametrize("truncation", EXACT)
-def test_picture_and_gradient_are_the_packages_own(name, truncation):
-    package = load(stored(name))
-    ours = FoldedBigGAN(load(stored(name)), truncation)
-    rng = torch.Generator().manual_seed(1)
-    z = torch.randn(2, 128, generator=rng).requires_grad_()
-    classes = torch.rand(2, 1000, generator=rng).softmax(1).requires_grad_()
+def test_the_picture_is_the_packages_own(name, truncation):
+    package, ours, z, classes = with_package(name, truncation)
     wanted = package(z, classes, truncation)
-    found = ours(z[:, None].expand(-1, ours.rows, -1), classes[:, None].expand(-1, ours.rows, -1))
+    found = ours(*each_row(ours, z, classes))
     assert wanted.std() > 0.05
     assert (found - wanted).abs().max() < 1e-5
+
+
+def test_the_gradient_is_the_packages_own(name):
     # in double precision, where no activation falls on the other side of a ReLU's kink
+    package, ours, z, classes = with_package(name, 0.5)
     package, ours = package.double(), ours.double()
-    z, classes = (tensor.detach().double().requires_grad_() for tensor in (z, classes))
-    rows = [tensor[:, None].expand(-1, ours.rows, -1) for tensor in (z, classes)]
-    weights = torch.randn(wanted.shape, generator=rng).double() / wanted[0].numel() ** 0.5
-    expected = torch.autograd.grad((package(z, classes, truncation) * weights).sum(), [z, classes])
-    gradient = torch.autograd.grad((ours(*rows) * weights).sum(), [z, classes])
+    z, classes = z.double().requires_grad_(), classes.double().requires_grad_()
+    wanted, found = package(z, classes, 0.5), ours(*each_row(ours, z, classes))
+    weights = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2)).double()
+    weights /= wanted[0].numel() ** 0.5
+    expected = torch.autograd.grad((wanted * weights).sum(), [z, classes])
+    gradient = torch.autograd.grad((found * weights).sum(), [z, classes])
     for a, b in zip(gradient, expected, strict=True):
         assert b.abs().max() > 1e-2
         assert (a - b).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(("truncation", "row"), [(0.58, 29), (0.94, 47), (0.3, 15)])
+def with_package(name, truncation):
+    """The package's network, ours, and a batch of two with one row for all blocks."""
+    rng = torch.Generator().manual_seed(1)
+    z = torch.randn(2, 128, generator=rng)
+    classes = torch.rand(2, 1000, generator=rng).softmax(1)
+    return load(stored(name)), FoldedBigGAN(load(stored(name)), truncation), z, classes
+
+
+def each_row(ours, *tensors):
+    return [tensor[:, None].expand(-1, ours.rows, -1) for tensor in tensors]
+
+
+@pytest.mark.parametrize(
+    ("truncation", "row"), [(0.14, 7), (0.28, 14), (0.56, 28), (0.58, 29), (0.94, 47), (0.3, 15)]
+)
 def test_the_nearest_statistics_count(name, truncation, row):
-    # at 0.58 and 0.94 the package itself reads the row below, by a float error
+    # by a float error the package itself reads the row above at the first three, and the one below
+    # at the next two
     package = load(stored(name))
     for key, value in package.state_dict().items():
         if "running_" in key:
@@ -231,6 +247,26 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch, harm):
     write_stored(tmp_path / NAMES[0], values, config)
     with pytest.raises(WeightsError, match="does not fit"):
         build(NAMES[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"output_dim": 256}, "draw 128 pixels a side, not 256"),
+        ({"n_stats": 1}, "ZeroDivisionError"),
+        ({"layers": "abc"}, "IndexError"),
+        ({"layers": [[True, 16, 16]]}, "draw 8 pixels a side, not 128"),
+        ({"channel_width": "8"}, "TypeError"),
+        ({"eps": "small"}, "TypeError"),
+    ],
+)
+def test_configs_that_make_no_network_are_refused(tmp_path, monkeypatch, change, message):
+    monkeypatch.setenv("GUIDEGEN_WEIGHTS", str(tmp_path))
+    config = biggan_config()
+    write_stored(tmp_path / NAMES[0], biggan_state(config), {**config, **change})
+    with pytest.raises(WeightsError, match=message) as caught:
+        build(NAMES[0])
+    assert "\n" not in str(caught.value)
 
 
 def test_the_vocabulary_is_imagenets(small):
