@@ -5,21 +5,31 @@ Torch-free: everything here is read before any work starts.
 
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from guidegen.errors import ConfigError, GuidegenError
+from guidegen.presets import PRESETS, apply_preset
 from guidegen.prompt import parse_scenes
+from guidegen.prompt_kinds import parse_image_prompt, parse_noise_prompt
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
-# Fields that name places and machines; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video"})
+# Fields that name places, machines and where settings came from; no pixel depends on them.
+_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video", "preset"})
 
 
 class RunConfig(BaseModel):
@@ -32,6 +42,16 @@ class RunConfig(BaseModel):
 
     prompt: str = Field(description="What to draw: text:weight:stop, parts joined by |.")
     negative: tuple[str, ...] = Field((), description="What to push away from; may be repeated.")
+    negative_weight: float = Field(
+        0.5, gt=0, le=1000, description="How strongly --negative pushes away."
+    )
+    image_prompt: tuple[str, ...] = Field(
+        (), description="Picture to resemble: PATH, PATH:WEIGHT or PATH:WEIGHT:STOP; repeatable."
+    )
+    noise_prompt: tuple[str, ...] = Field(
+        (), description="Random direction in CLIP's space, SEED:WEIGHT; may be repeated."
+    )
+    preset: str = Field("", description=f"Settings below your own: {', '.join(PRESETS)}.")
     template: str = Field(
         "", description="Words around the prompt: 'a photo of {}', or 'imagenet' for 80 averaged."
     )
@@ -50,14 +70,29 @@ class RunConfig(BaseModel):
     cutout_batch: int = Field(
         32, ge=1, le=4096, description="Cutouts sent through CLIP at once; bounds memory."
     )
+    cutout_method: Literal["views", "big-sleep", "vqgan-clip"] = Field(
+        "views", description="Our own cutouts, or those of another program."
+    )
+    cutout_noise: float | None = Field(
+        None, ge=0, le=1, description="Highest deviation of the noise on each cutout."
+    )
     starts: int | None = Field(None, ge=1, le=4096, description="Starts drawn; the best goes on.")
     size: str | None = Field(None, description="Picture size in pixels: 512 or WIDTHxHEIGHT.")
     lr: float | None = Field(None, gt=0, le=100, allow_inf_nan=False, description="Learning rate.")
+    lr_end: float = Field(
+        0.1, ge=0, le=1, description="Last learning rate as a part of the first; 1: constant."
+    )
     optimizer: Literal["adam", "adamw", "radam", "nadam", "sgd"] = Field(
         "adam", description="Any of torch.optim's that is named here."
     )
-    distance: Literal["spherical", "cosine"] = Field(
+    distance: Literal["spherical", "cosine", "big-sleep"] = Field(
         "spherical", description="How far image and text features are apart."
+    )
+    prior: float = Field(
+        1.0, ge=0, le=1000, description="Weight of the generator's own regulariser."
+    )
+    init_weight: float = Field(
+        0.0, ge=0, le=1_000_000, description="How strongly to stay near the start."
     )
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
@@ -98,6 +133,23 @@ class RunConfig(BaseModel):
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("image_prompt", "noise_prompt", mode="before")
+    @classmethod
+    def _paths_and_seeds(cls, value: object) -> object:
+        several = value if isinstance(value, list | tuple) else (value,)
+        return tuple(map(_as_text, several))
+
+    @field_validator("image_prompt", "noise_prompt")
+    @classmethod
+    def _other_prompts(cls, value: tuple[str, ...], about: ValidationInfo) -> tuple[str, ...]:
+        for text in value:
+            _check_text(f"the {str(about.field_name).replace('_', ' ')}", text)
+            if about.field_name == "image_prompt":
+                parse_image_prompt(text)
+            else:
+                parse_noise_prompt(text)
+        return value
 
     @field_validator("negative")
     @classmethod
@@ -173,8 +225,24 @@ class RunConfig(BaseModel):
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_text(value: object) -> object:
+    """A path or seed given from Python, as the grammar writes it."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value).replace(":", "\\:")
+    return str(value) if type(value) is int else value
+
+
+def _by_content(text: str) -> list[object]:
+    """An image prompt with its picture's SHA-256 for its path."""
+    image = parse_image_prompt(text)
+    if not image.path.is_file():
+        return [text]
+    return [hashlib.sha256(image.path.read_bytes()).hexdigest(), image.weight, str(image.stop)]
 
 
 def _check_text(what: str, text: str) -> None:
@@ -189,13 +257,13 @@ Overrides = Annotated[dict[str, Any], "RunConfig fields that the user named"]
 
 
 def make_config(fields: Mapping[str, Any]) -> RunConfig:
-    """Build a RunConfig.
+    """Build a RunConfig, its preset below what `fields` names.
 
     Raises:
         ConfigError: a field is wrong or unknown; one line that names each.
     """
     try:
-        return RunConfig(**fields)
+        return RunConfig(**apply_preset(fields))
     except ValidationError as error:
         problems = error.errors()
         inner = problems[0].get("ctx", {}).get("error")

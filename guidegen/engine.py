@@ -11,40 +11,36 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from signal import SIGINT
-from typing import Any
 
 import torch
 from PIL import Image
 
 from guidegen import metadata
 from guidegen.config import RunConfig
-from guidegen.cutouts import CutoutSettings
+from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.failpoints import failpoint
 from guidegen.init_image import read_init
 from guidegen.interfaces import Candidate, Encodes, LoopState, Step
 from guidegen.locks import locked
 from guidegen.motion import Motion
-from guidegen.objective import Eye, Objective, Target
+from guidegen.objective import Eye, Objective
 from guidegen.ops import rows
 from guidegen.optimize import Loop, LoopSettings, optimize
-from guidegen.perceptor import (
-    encode_prompt,
-    truncated_words,
-)
 from guidegen.prompt import Prompt, parse_scenes
 from guidegen.recorders import Harmless, Recorder, record
 from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.trajectory import Trajectory
 from guidegen.recorders.video import LiveVideo
-from guidegen.resolve import batch_key, check, device_name, generator_info, resolve
+from guidegen.resolve import batch_key, check, device_name, resolve
 from guidegen.runs import Run, RunStore, check_writable, picture_path, replacing, write_atomic
 from guidegen.search import best_of, prefer
 from guidegen.session import Session, open_session
 from guidegen.signals import deferred
 from guidegen.states import join_states, newest_state, remove_states, write_state
 from guidegen.steps import averaged, best_so_far
+from guidegen.targets import encode_targets
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +161,7 @@ def _make(
     configs = [job.config for job in jobs]
     first = configs[0]
     candidates = [_candidate(config) for config in configs]
-    loop = _loop(session, first, configs, candidates)
+    loop = _loop(session, first, candidates)
     resume = _joined([job.state for job in jobs], first.device)
     start = resume.index if resume else 0
     last: Step | None = None
@@ -293,32 +289,27 @@ def _steps(
 def _loop(
     session: Session,
     config: RunConfig,
-    configs: Sequence[RunConfig],
     candidates: Sequence[Candidate],
 ) -> Loop:
-    defaults = generator_info(config).defaults
     eyes = [
-        Eye(
-            perceptor,
-            weight,
-            [
-                _with_scenes(_target(perceptor, candidate, each), candidate)
-                for candidate, each in zip(candidates, configs, strict=True)
-            ],
-        )
+        Eye(perceptor, weight, encode_targets(perceptor, candidates, config))
         for perceptor, weight in session.ensemble
     ]
     assert config.steps is not None
     assert config.lr is not None
     assert config.cutouts is not None
+    assert config.cutout_noise is not None
     return Loop(
         generator=session.generator,
-        objective=Objective(eyes, distance=config.distance),
-        cutouts=CutoutSettings(count=config.cutouts, noise=defaults.noise),
+        objective=Objective(
+            eyes, distance=config.distance, prior=config.prior, init=config.init_weight
+        ),
+        cutouts=make_cutouts(config.cutout_method, count=config.cutouts, noise=config.cutout_noise),
         candidates=candidates,
         settings=LoopSettings(
             steps=config.steps,
             lr=config.lr,
+            lr_end=config.lr_end,
             optimizer=config.optimizer,
             cutout_batch=config.cutout_batch,
             group=_group(config),
@@ -330,7 +321,7 @@ def _loop(
 
 def _candidate(config: RunConfig) -> Candidate:
     scenes = parse_scenes(config.prompt)
-    away = tuple(Prompt(text.strip(), weight=-0.5) for text in config.negative)
+    away = tuple(Prompt(text.strip(), weight=-config.negative_weight) for text in config.negative)
     rng = torch.Generator().manual_seed(config.seed)
     prompts = tuple(prompt for scene in scenes for prompt in scene)
     whose = tuple(number for number, scene in enumerate(scenes) for _ in scene)
@@ -357,30 +348,6 @@ def _motion(config: RunConfig) -> Motion | None:
     return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)
 
 
-def _with_scenes(target: Target, candidate: Candidate) -> Target:
-    """The target of a story; prompts beyond the candidate's own (images, say) are in all scenes."""
-    if not candidate.scenes:
-        return target
-    extra = len(target.weights) - len(candidate.scenes)
-    scenes = [*candidate.scenes, *[-1] * extra]
-    count = max(scenes) + 1
-    rows = [[float(scene in (number, -1)) for scene in scenes] for number in range(count)]
-    return replace(target, scenes=target.weights.new_tensor(rows))
-
-
-def _target(perceptor: Any, candidate: Candidate, config: RunConfig) -> Target:
-    for prompt in candidate.prompts:
-        cut = truncated_words(perceptor, prompt.text)
-        if cut:
-            log.warning("%s reads only the start of the prompt; cut off: %r", perceptor.name, cut)
-    features = torch.stack(
-        [encode_prompt(perceptor, prompt.text, config.template) for prompt in candidate.prompts]
-    )
-    weights = features.new_tensor([prompt.weight for prompt in candidate.prompts])
-    stops = features.new_tensor([prompt.stop for prompt in candidate.prompts])
-    return Target(features, weights, stops)
-
-
 @torch.no_grad()
 def _finish(
     session: Session, loop: Loop, step: Step, row: int
@@ -392,7 +359,8 @@ def _finish(
     for eye in loop.objective.eyes:
         target = eye.targets[row]
         seen = eye.perceptor.encode_image(images)[0]
-        wanted = target.features[target.weights > 0].mean(0)
+        words = slice(0, len(loop.candidates[row].prompts))
+        wanted = target.features[words][target.weights[words] > 0].mean(0)
         scores[f"similarity {eye.perceptor.name}"] = float(seen @ (wanted / wanted.norm()))
     return to_pil(images[0]), scores
 

@@ -1,6 +1,6 @@
 """How far apart unit vectors are, and penalties on images. All differentiable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -26,10 +26,29 @@ def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     return 1.0 - (x * y).sum(-1)
 
 
+def big_sleep_distance(x: Tensor, y: Tensor) -> Tensor:
+    """−100·x·y; −100 to 100. Shapes as `spherical_distance`.
+
+    Source: repository lucidrains/big-sleep, `BigSleep.sim_txt_to_img` with its `loss_coef` of 100.
+    """
+    return -100.0 * (x * y).sum(-1)
+
+
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "spherical": spherical_distance,
     "cosine": cosine_distance,
+    "big-sleep": big_sleep_distance,
 }
+
+
+def mean_square(latents: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:
+    """Mean squared distance [B] of the floating latents to others, over all their numbers."""
+    apart = [
+        (value - start[name]).flatten(1)
+        for name, value in latents.items()
+        if value.is_floating_point()
+    ]
+    return torch.cat(apart, 1).square().mean(1)
 
 
 def total_variation(images: Tensor) -> Tensor:

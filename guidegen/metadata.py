@@ -62,9 +62,12 @@ def command(config: RunConfig) -> str:
         positional.insert(0, "--")
     else:
         words, positional = [*words, config.prompt], []
+    plain = make_config({"prompt": config.prompt, "preset": config.preset})
     for name, info in RunConfig.model_fields.items():
         value = getattr(config, name)
-        if name == "prompt" or value == info.get_default(call_default_factory=True):
+        default = info.get_default(call_default_factory=True)
+        # a default is named, too, where the preset says otherwise
+        if name == "prompt" or value == default == getattr(plain, name) or value is None:
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):

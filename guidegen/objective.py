@@ -22,7 +22,7 @@ class Target:
     Attributes:
         features: [k, d] unit vectors.
         weights: [k]; negative ones push away.
-        stops: [k] distances below which the gradient of a prompt is cut.
+        stops: [k] values of sign(w) · distance below which the gradient of a prompt is cut.
         scenes: [S, k] of a story: 1 where a prompt belongs to a scene, else 0; None for one scene.
     """
 
@@ -75,11 +75,13 @@ class Objective:
         eyes: the CLIPs; their weights sum to one.
         distance: a key of `guidegen.losses.DISTANCES`.
         prior: weight of `Generator.prior`.
+        init: weight of the mean squared distance of the latents to their start.
     """
 
     eyes: Sequence[Eye]
     distance: str = "spherical"
     prior: float = 1.0
+    init: float = 0.0
 
     def at(self, share: float) -> "Objective":
         """The objective after a part `share` of the run: itself, but for stories."""
@@ -93,8 +95,8 @@ class Objective:
     def view_losses(self, eye: Eye, features: Tensor, owners: Sequence[int]) -> Tensor:
         """Loss [m] of m views by one CLIP.
 
-        For each prompt |w| · sign(w) · distance, as VQGAN-CLIP sums them; below its stop a prompt
-        keeps its value but loses its gradient.
+        For each prompt |w| · sign(w) · distance, as VQGAN-CLIP sums them; where sign(w) · distance
+        is below its stop a prompt keeps its value but loses its gradient.
 
         Args:
             eye: the CLIP.
@@ -111,10 +113,11 @@ class Objective:
                 end += 1
             target = eye.targets[owner]
             distances = apart(features[start:end, None], target.features[None])
+            distances = distances * target.weights.sign()
             held = torch.maximum(distances, target.stops)
             # value of the distance, gradient of the held one: zero below the stop
             held = straight_through(distances, held)
-            losses.append((held * target.weights).sum(1))
+            losses.append((held * target.weights.abs()).sum(1))
             start = end
         return eye.weight * torch.cat(losses)
 

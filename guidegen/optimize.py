@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from guidegen.cutouts import CutoutSettings, Views, draw_views, take_views
+from guidegen.cutouts import Cutouts, Drawn
 from guidegen.errors import OptimizationError
 from guidegen.interfaces import (
     Candidate,
@@ -27,6 +27,7 @@ from guidegen.interfaces import (
     Step,
 )
 from guidegen.loop_state import capture, restore
+from guidegen.losses import mean_square
 from guidegen.motion import Motion, move_
 from guidegen.objective import Objective, total
 from guidegen.ops import floating, rows
@@ -142,14 +143,16 @@ class Loop:
         cutouts: which views CLIP sees.
         candidates: whose images these are.
         settings: how it runs.
+        anchor: the start that `Objective.init` pulls to; empty pulls nowhere.
         budget: the batches in use, those of the settings until memory runs out.
     """
 
     generator: Generator
     objective: Objective
-    cutouts: CutoutSettings
+    cutouts: Cutouts
     candidates: Sequence[Candidate]
     settings: LoopSettings
+    anchor: Latents = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(0, 0))
 
     def __post_init__(self) -> None:
@@ -162,19 +165,17 @@ class Loop:
         """Side of the cutouts in pixels: what the CLIP with the largest input takes."""
         return max(eye.perceptor.input_size for eye in self.objective.eyes)
 
-    def draw(self, owners: range | None = None) -> Views:
+    def draw(self, owners: range | None = None) -> Drawn:
         """Views of one step for the candidates `owners` (None: all), from their own RNGs."""
         height, width = self.generator.size
         who = self.candidates if owners is None else [self.candidates[b] for b in owners]
-        return draw_views(
-            self.cutouts,
-            rngs=[candidate.rng for candidate in who],
-            size=self.view_size,
-            aspect=width / height,
+        drawn: Drawn = self.cutouts.draw(
+            rngs=[candidate.rng for candidate in who], size=self.view_size, aspect=width / height
         )
+        return drawn
 
     def evaluate(
-        self, latents: Latents, views: Views, owners: range, *, backward: bool
+        self, latents: Latents, views: Drawn, owners: range, *, backward: bool
     ) -> tuple[Images, dict[str, Tensor]]:
         """Image and losses of the candidates `owners`; with `backward`, gradients at the latents.
 
@@ -189,20 +190,24 @@ class Loop:
         """
         with torch.set_grad_enabled(backward):
             images = self.generator.decode(latents)
-            prior = self.objective.prior * self.generator.prior(latents)
+            own = {"prior": self.objective.prior * self.generator.prior(latents)}
+            if self.objective.init and self.anchor:
+                start = rows(self.anchor, slice(owners.start, owners.stop))
+                own["init"] = self.objective.init * mean_square(latents, start)
         seen = images.detach().requires_grad_(backward)
         clip = self._look(seen, views, owners, backward=backward)
-        losses = {"clip": clip, "prior": prior.detach()}
+        losses = {"clip": clip, **{name: loss.detach() for name, loss in own.items()}}
         if backward:
-            # d loss / d latents = d loss / d image · d image / d latents, plus the prior's own
+            # d loss / d latents = d loss / d image · d image / d latents, plus the latents' own
             ends, grads = [images], [seen.grad]
-            if prior.requires_grad:
-                ends.append(prior)
-                grads.append(torch.ones_like(prior))
+            for loss in own.values():
+                if loss.requires_grad:
+                    ends.append(loss)
+                    grads.append(torch.ones_like(loss))
             torch.autograd.backward(ends, grads)
         return seen.detach(), losses
 
-    def _look(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
+    def _look(self, seen: Images, views: Drawn, owners: range, *, backward: bool) -> Tensor:
         """Loss [G] of the images `seen`; with `backward` their gradient in `seen.grad`.
 
         Where memory runs out, the same views are looked at again in halves.
@@ -219,8 +224,8 @@ class Loop:
             if seen.is_cuda:
                 torch.cuda.empty_cache()
 
-    def _look_at(self, seen: Images, views: Views, owners: range, *, backward: bool) -> Tensor:
-        count = views.warp.shape[1]
+    def _look_at(self, seen: Images, views: Drawn, owners: range, *, backward: bool) -> Tensor:
+        count = self.cutouts.count
         whose = [owner for owner in owners for _ in range(count)]
         sums = torch.zeros(len(owners), device=seen.device)
         for start in range(0, len(whose), self.budget.views):
@@ -243,11 +248,12 @@ class Loop:
             sums.index_add_(0, own.to(seen.device), loss.detach())
         return sums
 
-    def _take(self, seen: Images, views: Views, chunk: slice) -> Tensor:
-        parts = [take_views(seen, views, size=self.view_size, chunk=p) for p in _parts(chunk)]
+    def _take(self, seen: Images, views: Drawn, chunk: slice) -> Tensor:
+        size = self.view_size
+        parts = [self.cutouts.take(seen, views, size=size, chunk=p) for p in _parts(chunk)]
         return torch.cat(parts)
 
-    def _pull_back(self, seen: Images, views: Views, chunk: slice, grad: Tensor) -> None:
+    def _pull_back(self, seen: Images, views: Drawn, chunk: slice, grad: Tensor) -> None:
         """Add the gradient at the views to the gradient at the images.
 
         The views are warped anew rather than kept with their graph, so that memory stays that of
@@ -256,7 +262,7 @@ class Loop:
         """
         for part in _parts(chunk):
             with torch.enable_grad():
-                taken = take_views(seen, views, size=self.view_size, chunk=part)
+                taken = self.cutouts.take(seen, views, size=self.view_size, chunk=part)
             taken.backward(grad[part.start - chunk.start : part.stop - chunk.start])
 
     def at(self, index: int) -> "Loop":
@@ -296,6 +302,8 @@ def optimize(
         for name, value in latents.items()
     }
     leaves = floating(latents)
+    if loop.objective.init:
+        loop = replace(loop, anchor=_anchor(leaves, resume))
     optimizer = OPTIMIZERS[settings.optimizer](leaves.values(), lr=settings.lr)  # type: ignore[call-arg]
     rngs = [candidate.rng for candidate in loop.candidates]
     if resume is not None:
@@ -311,7 +319,7 @@ def optimize(
         if last or index % settings.check_every == 0:
             _check_finite(losses, index)
         state = {name: value.detach().clone() for name, value in latents.items()}
-        snapshot = partial(capture, index, latents, optimizer, before)
+        snapshot = partial(_capture, index, latents, optimizer, before, loop.anchor)
         yield Step(index, settings.steps, state, shown, losses, lr, snapshot=snapshot)
         if last:
             return
@@ -328,10 +336,27 @@ def optimize(
                 _try_proposal(now, latents, views, preference, optimizer)
         if settings.motion is not None and (index + 1) % settings.motion.every == 0:
             move_(loop.generator, latents, settings.motion, list(loop.groups()), optimizer)
+            if loop.anchor:  # the start lies elsewhere now
+                loop = replace(loop, anchor=_anchor(leaves, None))
+
+
+def _anchor(leaves: Latents, resume: LoopState | None) -> Latents:
+    """Where the latents are, or the anchor of the run that goes on."""
+    if resume is None:
+        return {name: value.detach().clone() for name, value in leaves.items()}
+    return {n: resume.rows[f"anchor/{n}"].to(value.device) for n, value in leaves.items()}
+
+
+def _capture(
+    index: int, latents: Latents, optimizer: torch.optim.Optimizer, rngs: Tensor, anchor: Latents
+) -> LoopState:
+    state = capture(index, latents, optimizer, rngs)
+    start = {f"anchor/{name}": value for name, value in anchor.items()}
+    return replace(state, rows={**state.rows, **start})
 
 
 def _all_groups(
-    loop: Loop, latents: Latents, views: Views, *, backward: bool
+    loop: Loop, latents: Latents, views: Drawn, *, backward: bool
 ) -> tuple[Images, dict[str, Tensor]]:
     """Images and losses of all candidates; where memory runs out, again in smaller groups."""
     while True:
@@ -348,7 +373,7 @@ def _all_groups(
 
 
 def _in_groups(
-    loop: Loop, latents: Latents, views: Views, *, backward: bool
+    loop: Loop, latents: Latents, views: Drawn, *, backward: bool
 ) -> tuple[Images, dict[str, Tensor]]:
     images, losses = [], []
     for owners in list(loop.groups()):
@@ -364,7 +389,7 @@ def _in_groups(
 def _try_proposal(
     loop: Loop,
     latents: Latents,
-    views: Views,
+    views: Drawn,
     preference: Sequence[Preference],
     optimizer: torch.optim.Optimizer,
 ) -> None:

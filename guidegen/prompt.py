@@ -70,17 +70,31 @@ def _split(text: str, separator: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _parse_part(part: str, *, whole: str) -> Prompt:
+def split_numbers(part: str, *, whole: str | None = None) -> tuple[str, tuple[float, ...]]:
+    """Split `text:weight:stop` into the text, backslashes and all, and up to two numbers.
+
+    Args:
+        part: what to split.
+        whole: the prompt it belongs to, for messages; None is `part` itself.
+
+    Raises:
+        PromptSyntaxError: a weight that is almost a number.
+    """
     fields = _split(part, ":")
     numbers: list[float] = []
     while len(fields) > 1 and len(numbers) < 2 and _NUMBER.match(fields[-1].strip()):
         numbers.insert(0, float(fields.pop().strip()))
     if len(fields) > 1 and not numbers and _ALMOST_NUMBER.match(fields[-1].strip()):
         raise PromptSyntaxError(
-            f"in prompt {whole!r} the weight {fields[-1].strip()!r} is not a number; write it like "
-            f"'{fields[0].strip()}:0.5', or '\\:' for a plain colon"
+            f"in prompt {whole or part!r} the weight {fields[-1].strip()!r} is not a number; write "
+            f"it like '{fields[0].strip()}:0.5', or '\\:' for a plain colon"
         )
-    text = re.sub(r"\\([\\:|^])", r"\1", ":".join(fields)).strip()
+    return ":".join(fields), tuple(numbers)
+
+
+def _parse_part(part: str, *, whole: str) -> Prompt:
+    text, numbers = split_numbers(part, whole=whole)
+    text = re.sub(r"\\([\\:|^])", r"\1", text).strip()
     if not text:
         where = "" if part == whole else f" (in {whole!r})"
         raise PromptSyntaxError(f'the prompt is empty{where}; try: guidegen "a red apple"')

@@ -7,10 +7,12 @@ import torch
 
 from guidegen.backend import Backend, GeneratorInfo
 from guidegen.config import RunConfig
+from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError
-from guidegen.init_image import read_init
+from guidegen.init_image import read_init, read_picture
 from guidegen.perceptor import check_specs
 from guidegen.prompt import parse_scenes
+from guidegen.prompt_kinds import parse_image_prompt
 from guidegen.registry import backends, find
 
 
@@ -31,6 +33,9 @@ def check(configs: Sequence[RunConfig]) -> None:
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
             read_init(config.init_image, (8, 8))
+        for text in config.image_prompt:
+            read_picture(parse_image_prompt(text).path, "image prompt")
+        make_cutouts(config.cutout_method, count=1, noise=config.cutout_noise or 0.0)
         if config.moves:
             _needs_encode(config, info, "zoom, shift or rotate")
             if config.ema:
@@ -59,6 +64,8 @@ def resolve(config: RunConfig) -> RunConfig:
         "lr": info.defaults.lr,
         "cutouts": info.defaults.cutouts,
         "starts": info.defaults.starts,
+        # big-sleep's are plain crops
+        "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
     }
     values = {name: value for name, value in values.items() if getattr(config, name) is None}
     size = str(width) if width == height else f"{width}x{height}"

@@ -137,11 +137,22 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _signature() -> inspect.Signature:
-    """What cyclopts reads: the prompts, a flag for each field of RunConfig, and this call's own."""
-    keyword, words = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL
-    what = Annotated[str, Parameter(help="What to draw; one picture each.")]
-    found = [inspect.Parameter("prompts", words, annotation=what)]
+# A flag of one call: parameter, type, default, its names, what it does.
+Flag = tuple[str, Any, Any, list[str], str]
+
+
+def signature(words: inspect.Parameter, call_flags: Sequence[Flag]) -> inspect.Signature:
+    """What cyclopts reads of a command that draws.
+
+    Args:
+        words: the positional arguments.
+        call_flags: what is no field of RunConfig.
+
+    Returns:
+        The words, a flag for each field of RunConfig but the prompt, and this call's own.
+    """
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    found = [words]
     for name, field in RunConfig.model_fields.items():
         if name == "prompt":
             continue
@@ -163,7 +174,7 @@ def _signature() -> inspect.Signature:
         annotation: Any = field.annotation
         optional = _annotate(annotation | None, parameter)
         found.append(inspect.Parameter(name, keyword, default=None, annotation=optional))
-    for name, kind, default, flags, text in _CALL_FLAGS:
+    for name, kind, default, flags, text in call_flags:
         annotation = _annotate(kind, Parameter(name=flags, help=text, group=_CALL))
         found.append(inspect.Parameter(name, keyword, default=default, annotation=annotation))
     return inspect.Signature(found)
@@ -173,7 +184,7 @@ def _annotate(kind: Any, parameter: Parameter) -> Any:
     return Annotated[kind, parameter]
 
 
-_CALL_FLAGS: list[tuple[str, Any, Any, list[str], str]] = [
+_CALL_FLAGS: list[Flag] = [
     (
         "count",
         int,
@@ -187,7 +198,16 @@ _CALL_FLAGS: list[tuple[str, Any, Any, list[str], str]] = [
     ("quiet", bool, False, ["--quiet", "-q"], "Only paths and errors."),
 ]
 
-generate.__signature__ = _signature()  # type: ignore[attr-defined]
-generate.__annotations__ = {
-    name: parameter.annotation for name, parameter in _signature().parameters.items()
-}
+
+def declare(command: Any, shape: inspect.Signature) -> None:
+    """Let cyclopts see this signature in place of the function's own."""
+    command.__signature__ = shape
+    command.__annotations__ = {name: part.annotation for name, part in shape.parameters.items()}
+
+
+_PROMPTS = inspect.Parameter(
+    "prompts",
+    inspect.Parameter.VAR_POSITIONAL,
+    annotation=Annotated[str, Parameter(help="What to draw; one picture each.")],
+)
+declare(generate, signature(_PROMPTS, _CALL_FLAGS))

@@ -15,6 +15,11 @@ from guidegen.errors import ConfigError, OptimizationError, RunInterruptedError,
 
 FLAGS = [
     "--negative=blur", "--negative", "-x", "--template", "a photo of {}", "-g", "fourier",
+    "--option", "a=1", "--option=b=2", "--preset", "vqgan-clip", "--negative-weight", "0.75",
+    "--image-prompt", "photo 1.png:0.5", "--image-prompt=-x.png", "--noise-prompt", "7:0.1",
+    "--cutout-method", "big-sleep", "--cutout-noise", "0.25", "--lr-end", "0.5", "--prior", "0.5",
+    "--init-weight", "0.25", "--zoom", "1.1", "--shift=-0.1,0", "--rotate=-3", "--move-every", "5",
+    "--save-every", "7", "--generator-precision", "bf16", "--video",
     "--perceptor", "RN50/openai@0.5", "--perceptor", "embedded", "--seed", "7", "--steps", "3",
     "--cutouts", "5", "--cutout-batch", "4", "--starts", "2", "--size", "64x48", "--lr", "1e-3",
     "--optimizer", "sgd", "--distance", "cosine", "--ema", "0.5", "--init-image", "in it.png",

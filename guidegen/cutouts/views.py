@@ -1,4 +1,4 @@
-"""Cutouts: the random views of an image that CLIP sees.
+"""Our own cutouts: overviews and crops, mirrored, turned and tilted a little, antialiased.
 
 Each view is one homography of the image (crop, flip, small rotation, perspective) and is resampled
 once, all views of all candidates in one batch. Every random number comes from the candidate's own
@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidegen.cutouts.warping import jitter, matrix, sampling_grid
+
 
 @dataclass(frozen=True, kw_only=True)
 class CutoutSettings:
-    """Ranges of the views.
+    """The method "views" and its ranges; see `guidegen.cutouts.Cutouts`.
 
     Attributes:
         count: views per candidate and step.
@@ -35,6 +37,16 @@ class CutoutSettings:
     perspective: float = 0.1
     jitter: float = 0.1
     noise: float = 0.1
+
+    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> "Views":
+        """As `draw_views`."""
+        return draw_views(self, rngs=rngs, size=size, aspect=aspect)
+
+    def take(
+        self, images: Tensor, drawn: "Views", *, size: int, chunk: slice | None = None
+    ) -> Tensor:
+        """As `take_views`."""
+        return take_views(images, drawn, size=size, chunk=chunk)
 
 
 @dataclass(frozen=True)
@@ -98,20 +110,16 @@ def _draw_one(settings: CutoutSettings, rng: torch.Generator, *, size: int, aspe
     flip = torch.where(u[:, 4] < 0.5, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     zero, one = torch.zeros(n), torch.ones(n)
-    rotate = _matrix(cos * flip, -sin, zero, sin * flip, cos, zero, zero, zero, one)
+    rotate = matrix(cos * flip, -sin, zero, sin * flip, cos, zero, zero, zero, one)
     tilt = signed[:, 5:7] * settings.perspective
-    tilted = _matrix(one, zero, zero, zero, one, zero, tilt[:, 0], tilt[:, 1], one)
-    place = _matrix(half_x, zero, centre_x, zero, half_y, centre_y, zero, zero, one)
+    tilted = matrix(one, zero, zero, zero, one, zero, tilt[:, 0], tilt[:, 1], one)
+    place = matrix(half_x, zero, centre_x, zero, half_y, centre_y, zero, zero, one)
 
     noise = None
     if settings.noise:
         sigma = settings.noise * u[:, 10].view(n, 1, 1, 1)
         noise = sigma * torch.randn(n, 3, size, size, generator=rng)
     return Views(place @ rotate @ tilted, crop, 1 + settings.jitter * signed[:, 7:10], noise)
-
-
-def _matrix(*entries: Tensor) -> Tensor:
-    return torch.stack(entries, -1).view(-1, 3, 3)
 
 
 def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None = None) -> Tensor:
@@ -136,7 +144,7 @@ def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None =
     ratio = views.shrink.flatten()[chunk] * min(images.shape[-2:]) / size
     level = (ratio.log2() + 0.5).floor().clamp(min=0).long()
 
-    grid = _grid(warp, size)
+    grid = sampling_grid(warp, size)
     out = images.new_empty(len(owner), 3, size, size)
     current = images
     for step in range(int(level.max()) + 1):
@@ -153,26 +161,7 @@ def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None =
         out = (
             taken if len(index) == len(owner) else out.index_copy(0, index.to(images.device), taken)
         )
-    out = _colour(out, views.colour.flatten(0, 1)[chunk].to(images.device))
+    out = jitter(out, views.colour.flatten(0, 1)[chunk].to(images.device))
     if views.noise is not None:
         out = out + views.noise.flatten(0, 1)[chunk].to(images.device, out.dtype)
     return out
-
-
-def _grid(warp: Tensor, size: int) -> Tensor:
-    """Sampling grid [m, S, S, 2] of homographies [m, 3, 3]."""
-    axis = (torch.arange(size, device=warp.device) * 2 + 1) / size - 1
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3)
-    warped = points @ warp.transpose(1, 2)
-    return (warped[..., :2] / warped[..., 2:]).view(-1, size, size, 2)
-
-
-def _colour(images: Tensor, factors: Tensor) -> Tensor:
-    """Scale brightness, contrast about the mean, and saturation about the grey, per view."""
-    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
-    images = images * brightness
-    mean = images.mean((1, 2, 3), keepdim=True)
-    grey = images.mean(1, keepdim=True)
-    # one expression for both: grey + s·(x − grey), then mean + c·(· − mean)
-    return mean * (1 - contrast) + contrast * (grey * (1 - saturation) + saturation * images)

@@ -1,0 +1,86 @@
+"""Cutouts: the random views of an image that CLIP sees.
+
+Every random number comes from the candidate's own CPU generator, so a candidate's cutouts do not
+depend on its neighbours or on the device. A method draws the parameters of a step's cutouts once
+and takes them in parts, as often as it is asked: with the same parameters it takes the same pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from guidegen.cutouts.big_sleep import BigSleepCutouts
+from guidegen.cutouts.views import CutoutSettings, Views, draw_views, take_views
+from guidegen.cutouts.vqgan_clip import VqganClipCutouts
+from guidegen.errors import ConfigError
+
+__all__ = [
+    "BigSleepCutouts",
+    "CutoutSettings",
+    "Cutouts",
+    "Drawn",
+    "Views",
+    "VqganClipCutouts",
+    "draw_views",
+    "make_cutouts",
+    "take_views",
+]
+
+
+class Drawn(Protocol):
+    """The parameters of one step's cutouts, n for each of B candidates."""
+
+    def rows(self, index: slice) -> Self:
+        """Those of some candidates."""
+
+
+class Cutouts(Protocol):
+    """A way to cut views out of images."""
+
+    @property
+    def count(self) -> int:
+        """Cutouts n per candidate and step."""
+
+    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> Any:
+        """Draw the parameters of one step, a `Drawn`.
+
+        Args:
+            rngs: one CPU generator per candidate.
+            size: side S of the cutouts in pixels.
+            aspect: image width over height.
+        """
+
+    def take(self, images: Tensor, drawn: Any, *, size: int, chunk: slice | None = None) -> Tensor:
+        """Cut, differentiably in the images.
+
+        Args:
+            images: [B, 3, H, W] in [0, 1].
+            drawn: what `draw` returned, for these B candidates.
+            size: side S of the cutouts in pixels.
+            chunk: which of the B·n cutouts to take, candidate-major; None is all.
+
+        Returns:
+            [m, 3, S, S]; not clamped.
+        """
+
+
+def make_cutouts(method: str, *, count: int, noise: float) -> Cutouts:
+    """The method that a config names.
+
+    Args:
+        method: "views", "big-sleep" or "vqgan-clip".
+        count: cutouts per candidate and step.
+        noise: highest standard deviation of the noise added to each.
+
+    Raises:
+        ConfigError: noise for big-sleep, whose cutouts are plain crops.
+    """
+    if method == "big-sleep":
+        if noise:
+            raise ConfigError("big-sleep's cutouts have no noise; leave out --cutout-noise")
+        return BigSleepCutouts(count=count)
+    if method == "vqgan-clip":
+        return VqganClipCutouts(count=count, noise=noise)
+    return CutoutSettings(count=count, noise=noise)

@@ -1,0 +1,111 @@
+"""Presets: settings under a name, as a user would write them. Torch-free.
+
+A preset lies below everything that the user names and above what suits the generator. A config that
+was made with one holds its settings like any other, and applying it again changes nothing.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from guidegen.errors import ConfigError
+
+_CLIP = ("ViT-B-32/openai",)
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # BigGAN + CLIP with our own cutouts and starts. Steps and rate: between big-sleep's, whose
+        # users found .07 restless and 21,000 steps far too many (issue 15 there), and our loop's.
+        "biggan": {
+            "generator": "biggan/deep-256",
+            "perceptor": _CLIP,
+            "steps": 250,
+            "lr": 0.05,
+            "lr_end": 0.1,
+            "cutouts": 64,
+        },
+        # VQGAN + CLIP with our own cutouts. VQGAN-CLIP's rate, but falling, so that 300 steps do.
+        "vqgan": {
+            "generator": "vqgan/imagenet-f16-16384",
+            "perceptor": _CLIP,
+            "steps": 300,
+            "lr": 0.1,
+            "lr_end": 0.1,
+            "cutouts": 32,
+        },
+        # Repository lucidrains/big-sleep: `Imagine`'s defaults. 20 epochs of 1050 steps are as
+        # published; pictures are good after some hundreds (--steps 500).
+        "big-sleep": {
+            "generator": "biggan/deep-512",
+            "option": (
+                "classes=sigmoid",
+                "truncation=1",
+                "start=random",
+                "bound=0",
+                "prior=big-sleep",
+                "latent-prior=1",
+                "class-prior=1",
+            ),
+            "perceptor": _CLIP,
+            "steps": 21_000,
+            "lr": 0.07,
+            "lr_end": 1.0,
+            "optimizer": "adam",
+            "cutouts": 128,
+            "cutout_method": "big-sleep",
+            "cutout_noise": 0.0,
+            "starts": 1,
+            "distance": "big-sleep",
+            "negative_weight": 1.0,
+            "ema": 0.99,
+        },
+        # Repository nerdyrodent/VQGAN-CLIP: generate.py's defaults. The size is the 256 px that it
+        # takes on a CPU; on a large GPU it takes 512 (--size 512).
+        "vqgan-clip": {
+            "generator": "vqgan/imagenet-f16-16384",
+            "option": ("start=codes",),
+            "perceptor": _CLIP,
+            "steps": 500,
+            "lr": 0.1,
+            "lr_end": 1.0,
+            "optimizer": "adam",
+            "cutouts": 32,
+            "cutout_method": "vqgan-clip",
+            "cutout_noise": 0.1,
+            "starts": 1,
+            "size": "256",
+            "distance": "spherical",
+        },
+    }
+)
+
+
+def apply_preset(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """RunConfig fields with those of their `preset` below them.
+
+    What is None counts as not named. Options join by name, and are left out where the user chose
+    another backend than the preset's, whose options they are.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    name = fields.get("preset")
+    if not isinstance(name, str) or not name:
+        return dict(fields)
+    if name not in PRESETS:
+        raise ConfigError(f"--preset: none is called {name!r}; there are {', '.join(PRESETS)}")
+    below = dict(PRESETS[name])
+    given = {key: value for key, value in fields.items() if value is not None}
+    generator = given.get("generator", below["generator"])
+    if str(generator).partition("/")[0] != below["generator"].partition("/")[0]:
+        below.pop("option", None)
+    if "option" in below and "option" in given:
+        own = given["option"]
+        own = (own,) if isinstance(own, str) else own
+        named = {_option(text) for text in own}
+        rest = (text for text in below["option"] if _option(text) not in named)
+        given["option"] = (*rest, *own)
+    return {**fields, **below, **given}
+
+
+def _option(text: object) -> str:
+    return str(text).partition("=")[0].strip()
