@@ -16,18 +16,14 @@ import torch
 from PIL import Image
 
 from guidegen import metadata
+from guidegen.building import WIDTH, make_candidate, make_loop, make_steps
 from guidegen.config import RunConfig
-from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.failpoints import failpoint
-from guidegen.init_image import read_init
-from guidegen.interfaces import Candidate, Encodes, LoopState, Step
+from guidegen.interfaces import LoopState, Step
 from guidegen.locks import locked
-from guidegen.motion import Motion
-from guidegen.objective import Eye, Objective
+from guidegen.loop import Loop
 from guidegen.ops import rows
-from guidegen.optimize import Loop, LoopSettings, optimize
-from guidegen.prompt import Prompt, parse_scenes
 from guidegen.recorders import Harmless, Recorder, record
 from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
@@ -35,17 +31,11 @@ from guidegen.recorders.trajectory import Trajectory
 from guidegen.recorders.video import LiveVideo
 from guidegen.resolve import batch_key, check, device_name, resolve
 from guidegen.runs import Run, RunStore, check_writable, picture_path, replacing, write_atomic
-from guidegen.search import best_of, prefer
 from guidegen.session import Session, open_session
 from guidegen.signals import deferred
 from guidegen.states import join_states, newest_state, remove_states, write_state
-from guidegen.steps import averaged, best_so_far
-from guidegen.targets import encode_targets
 
 log = logging.getLogger(__name__)
-
-# Candidates in one batch: wide enough to fill a GPU; a CPU takes them one by one anyway.
-_WIDTH = 8
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ def generate(
     for group in groups.values():
         session = open_session(group[0][1])
         waiting = iter(group)
-        while chunk := list(islice(waiting, _WIDTH)):
+        while chunk := list(islice(waiting, WIDTH)):
             by_step: dict[int, list[_Job]] = {}
             for index, config in chunk:
                 found = _find(config, session) if write and not force else None
@@ -160,8 +150,8 @@ def _make(
     """Optimise one batch of candidates, all at the same step, and write their pictures."""
     configs = [job.config for job in jobs]
     first = configs[0]
-    candidates = [_candidate(config) for config in configs]
-    loop = _loop(session, first, candidates)
+    candidates = [make_candidate(config) for config in configs]
+    loop = make_loop(session, first, candidates)
     resume = _joined([job.state for job in jobs], first.device)
     start = resume.index if resume else 0
     last: Step | None = None
@@ -181,7 +171,7 @@ def _make(
         stop = watched.enter_context(deferred())
         try:
             steps = watched.enter_context(
-                closing(record(_steps(session, loop, first, resume), [*watchers, *savers]))
+                closing(record(make_steps(session, loop, first, resume), [*watchers, *savers]))
             )
             for step in steps:
                 last = step
@@ -257,95 +247,6 @@ def _save(
     for row, run in enumerate(runs):
         if run is not None:
             write_state(run.path, run.write, state, row, device=device_name(config.device))
-
-
-def _steps(
-    session: Session, loop: Loop, config: RunConfig, resume: LoopState | None
-) -> Iterator[Step]:
-    generator = session.generator
-    preference = None
-    if generator.vocabulary is not None:
-        preference = prefer(session.ensemble, generator.vocabulary, loop.candidates)
-    if resume is not None:
-        latents = {
-            name.removeprefix("latents/"): value
-            for name, value in resume.rows.items()
-            if name.startswith("latents/")
-        }
-    elif config.init_image is not None:
-        assert isinstance(generator, Encodes)
-        size = config.height_width() or (0, 0)
-        start = generator.encode(read_init(config.init_image, size).to(config.device))
-        index = torch.zeros(len(loop.candidates), dtype=torch.long, device=config.device)
-        latents = rows(start, index)
-    else:
-        latents = best_of(loop, config.starts or 1, preference=preference)
-    steps = optimize(loop, latents, preference=preference, resume=resume)
-    if config.ema:
-        steps = averaged(steps, config.ema, generator.decode, resume=resume)
-    return best_so_far(steps, resume=resume)
-
-
-def _loop(
-    session: Session,
-    config: RunConfig,
-    candidates: Sequence[Candidate],
-) -> Loop:
-    eyes = [
-        Eye(perceptor, weight, encode_targets(perceptor, candidates, config))
-        for perceptor, weight in session.ensemble
-    ]
-    assert config.steps is not None
-    assert config.lr is not None
-    assert config.cutouts is not None
-    assert config.cutout_noise is not None
-    return Loop(
-        generator=session.generator,
-        objective=Objective(
-            eyes, distance=config.distance, prior=config.prior, init=config.init_weight
-        ),
-        cutouts=make_cutouts(config.cutout_method, count=config.cutouts, noise=config.cutout_noise),
-        candidates=candidates,
-        settings=LoopSettings(
-            steps=config.steps,
-            lr=config.lr,
-            lr_end=config.lr_end,
-            optimizer=config.optimizer,
-            cutout_batch=config.cutout_batch,
-            group=_group(config),
-            scenes=len(parse_scenes(config.prompt)),
-            motion=_motion(config),
-        ),
-    )
-
-
-def _candidate(config: RunConfig) -> Candidate:
-    scenes = parse_scenes(config.prompt)
-    away = tuple(Prompt(text.strip(), weight=-config.negative_weight) for text in config.negative)
-    rng = torch.Generator().manual_seed(config.seed)
-    prompts = tuple(prompt for scene in scenes for prompt in scene)
-    whose = tuple(number for number, scene in enumerate(scenes) for _ in scene)
-    story = (*whose, *(-1 for _ in away)) if len(scenes) > 1 else ()
-    return Candidate((*prompts, *away), config.seed, rng, story)
-
-
-def _group(config: RunConfig) -> int:
-    """How many pictures go through the generator together: as many as free memory will hold.
-
-    A guess, from the 18 KB a pixel that a VQGAN decoder keeps for its backward pass in fp32; where
-    it was too high, the loop halves it.
-    """
-    if not config.device.startswith("cuda"):
-        return 1
-    height, width = config.height_width() or (0, 0)
-    free, _ = torch.cuda.mem_get_info(config.device)
-    return max(1, min(_WIDTH, free // (18_000 * height * width)))
-
-
-def _motion(config: RunConfig) -> Motion | None:
-    if not config.moves:
-        return None
-    return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)
 
 
 @torch.no_grad()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from guidegen.interfaces import Candidate, Latents, Preference, Vocabulary
+from guidegen.loop import Loop
 from guidegen.objective import total
 from guidegen.ops import rows
-from guidegen.optimize import Loop
 from guidegen.perceptor import Ensemble, encode_vocabulary
 from guidegen.prompt import Phrase, outline
 
