@@ -153,6 +153,7 @@ def vqgan(
     state: Path | None = None,
     steps: int = 5000,
     plain_steps: int = 300,
+    early_share: float = 0.8,
     batch: int = 8,
     lr: float = 1e-3,
     n_embed: int = 2048,
@@ -173,6 +174,7 @@ def vqgan(
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
         plain_steps: how many of them, at first, go without the codebook.
+        early_share: part of the steps, at first, that take crops of half the side, twice as many.
         batch: pictures a step.
         lr: peak learning rate.
         n_embed: entries of the codebook.
@@ -187,8 +189,9 @@ def vqgan(
     from guidegen.training.vqgan import VQGANConfig
 
     config = VQGANConfig(
-        steps=steps, plain_steps=plain_steps, batch=batch, lr=lr, ema=ema, compile=fuse
-    )
+        steps=steps, plain_steps=plain_steps, early_share=early_share, batch=batch, lr=lr,
+        ema=ema, compile=fuse,
+    )  # fmt: skip
     scores = vqgan_run.run(
         data, out, clip_folder=clip, state_file=state or out.with_name(f"{out.name}.state.pt"),
         config=config, n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every,

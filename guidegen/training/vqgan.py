@@ -50,7 +50,7 @@ class VQGANConfig:
     semantic: float = 0.15
     commitment: float = 0.25
     ema: float = 0.998
-    save_every: int = 100
+    save_every: int = 50
     compile: bool = True
 
 

@@ -129,7 +129,7 @@ def export(
         source="trained by guidegen on drawings of Apache-2.0, MIT and public-domain sources",
         licence="MIT",
         command=f"python -m guidegen.training vqgan DATA OUT --steps {trainer.config.steps} "
-        f"--seed {seed}",
+        f"--early-share {trainer.config.early_share:g} --seed {seed}",
         step=trainer.step,
     )
     scores = evaluator(kept.to(trainer.device).eval())
