@@ -4,10 +4,12 @@ open_clip only warns where a result would be wrong (random weights, the wrong ac
 position embeddings); here all of these are errors.
 """
 
+import importlib
 import json
 import logging
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +87,7 @@ def load_zoo(name: str, tag: str) -> tuple[Any, Any, str]:
 
 def load_hub(spec: str) -> tuple[Any, Any, str]:
     """Model, tokenizer and digest of a hub repository in open_clip's layout."""
+    _open_clip()
     from open_clip.pretrained import download_pretrained_from_hf
 
     repository = spec.removeprefix(HUB)
@@ -140,6 +143,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _weights_file(folder: Path) -> Path:
     """The safetensors that open_clip will take."""
+    _open_clip()
     from open_clip.factory import _find_checkpoint_in_dir
 
     with _quiet():
@@ -177,8 +181,30 @@ def _line(error: BaseException) -> str:
 
 def _open_clip() -> Any:
     with _quiet():
-        import open_clip  # 5 s: only where it is needed
+        if "open_clip" not in sys.modules and "transformers" not in sys.modules:
+            _import_lean()
+        import open_clip  # 4 s with torch: only where it is needed
     return open_clip
+
+
+def _import_lean() -> None:
+    """Import open_clip without transformers, which costs 0.6 s and serves few text towers.
+
+    These get it when the first of them is built.
+    """
+    sys.modules["transformers"] = None  # type: ignore[assignment]
+    try:
+        import open_clip.hf_model
+        import open_clip.model
+    finally:
+        del sys.modules["transformers"]
+
+    def text_encoder(*args: Any, **kwargs: Any) -> Any:
+        whole = importlib.reload(open_clip.hf_model)
+        open_clip.model.HFTextEncoder = whole.HFTextEncoder
+        return whole.HFTextEncoder(*args, **kwargs)
+
+    open_clip.model.HFTextEncoder = text_encoder
 
 
 @contextmanager

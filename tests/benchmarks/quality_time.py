@@ -51,7 +51,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "radam": {"optimizer": "radam"},
     "nadam": {"optimizer": "nadam"},
     "average .8": {"ema": 0.8},
-    "independent crops": {"stratify": False},
 }  # fmt: skip
 
 

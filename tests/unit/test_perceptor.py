@@ -374,7 +374,7 @@ def test_precision(monkeypatch):
     assert resolve_precision("auto", "mps") == torch.float16
     for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(module, "_cpu_has_bf16", lambda native=native: native)
-        assert resolve_precision("auto", "cpu", convolutional=True) == dtype
+        assert resolve_precision("auto", "cpu", half_pays=True) == dtype
         assert resolve_precision("auto", "cpu") == torch.float32
     for native, dtype in ((True, torch.bfloat16), (False, torch.float16)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native, **_: native)

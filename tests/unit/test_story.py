@@ -102,9 +102,7 @@ def test_the_camera_moves_every_so_many_steps():
     still = make_loop(["0.9,0.1,0.1"], [3], steps=9, lr=1e-9)
     moving = replace(still, settings=replace(still.settings, motion=Motion(zoom=1.2, every=4)))
     steps = run(moving)
-    change = [
-        float((b.images - a.images).abs().max()) for a, b in pairwise(steps)
-    ]
+    change = [float((b.images - a.images).abs().max()) for a, b in pairwise(steps)]
     assert [index + 1 for index, value in enumerate(change) if value > 0.01] == [4, 8]
 
 
