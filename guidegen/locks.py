@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows: nothing keeps two processes apart there
     fcntl = None  # type: ignore[assignment]
 
-_FILE = ".lock"
+LOCK = ".lock"
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Raises:
         OutputError: another process holds it, or nothing can be written there.
     """
-    path = folder / _FILE
+    path = folder / LOCK
     handle = _acquire(path, what)
     try:
         yield

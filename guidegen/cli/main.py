@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from guidegen.cli.batch import HELP as BATCH_HELP
+from guidegen.cli.batch import batch
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
@@ -65,6 +67,7 @@ app = App(
 )
 app.default(generate)
 app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
+app.command(batch, help=BATCH_HELP, usage="Usage: guidegen batch FILE [OPTIONS]\n")
 app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
 app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
