@@ -8,23 +8,19 @@ Run directories lie in the batch folder, which all machines must see under the s
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from guidegen.batch_jobs import Outcome, Task, draw, stopped
-from guidegen.config import RunConfig
+from guidegen.batch_jobs import Outcome, Task, stopped
+from guidegen.batch_worker import STOP_FILE, Worker
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
-from guidegen.interfaces import Step
-from guidegen.locks import LOCK
 from guidegen.prompt_list import Job
-from guidegen.recorders import Recorder
 from guidegen.signals import Stop
 
 log = logging.getLogger(__name__)
@@ -33,9 +29,8 @@ log = logging.getLogger(__name__)
 _WIDTH = 4
 # How often a job is tried whose worker died each time, and a worker that never came up.
 _TRIES = 3
-# Seconds between two looks at the flag of Ctrl-C, at the stop file, and at the cluster's size.
-_TICK, _STOP_TICK, _GROW_TICK = 0.5, 1.0, 5.0
-STOP_FILE = ".stop"
+# Seconds between two looks at the flag of Ctrl-C, and at the cluster's size.
+_TICK, _GROW_TICK = 0.5, 5.0
 
 
 def require_ray() -> None:
@@ -147,81 +142,6 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-class _Worker:
-    """Lives in a process of its own, maybe on another machine; becomes a Ray actor."""
-
-    def __init__(self, threads: int | None, folder: str, environment: Mapping[str, str]) -> None:
-        import torch
-
-        os.environ.update(environment)
-        with suppress(OSError):  # relative paths of settings mean what they mean to the driver
-            os.chdir(folder)
-        if threads:
-            torch.set_num_threads(threads)
-        self.name = f"{socket.gethostname()}/{os.getpid()}"
-
-    def ready(self) -> str:
-        """Where it is."""
-        return self.name
-
-    def draw(self, task: Task) -> tuple[list[Outcome], list[str], str]:
-        """Draw a task.
-
-        Returns:
-            Outcomes, warnings, and what stopped it early: "" | "interrupted" | an OutputError.
-        """
-        folder = task.jobs[0].config.out
-        if not (folder / LOCK).exists():  # the driver holds it
-            return [], [], f"{self.name} does not see {folder}; --out must be on shared storage"
-        outcomes: list[Outcome] = []
-        heard = _Ear()
-        logger = logging.getLogger("guidegen")
-        logger.addHandler(heard)
-        try:
-            for outcome in draw(task, self._recorders):
-                outcomes.append(replace(outcome, worker=self.name))
-        except RunInterruptedError:
-            return outcomes, heard.lines, "interrupted"
-        except OutputError as error:
-            return outcomes, heard.lines, str(error)
-        finally:
-            logger.removeHandler(heard)
-        return outcomes, heard.lines, ""
-
-    def _recorders(self, configs: Sequence[RunConfig]) -> list[Recorder]:
-        return [_StopFile(configs[0].out / STOP_FILE)]
-
-
-class _StopFile:
-    """Stops a batch as Ctrl-C would, once the driver has put a file into the batch folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._looked = time.monotonic()
-
-    def __call__(self, step: Step) -> None:
-        """Look for the file now and then."""
-        if time.monotonic() - self._looked >= _STOP_TICK:
-            self._looked = time.monotonic()
-            if self.path.exists():
-                self._looked = float("inf")
-                signal.raise_signal(signal.SIGTERM)  # Ray's workers block SIGINT
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Ear(logging.Handler):
-    """Keeps warnings, to be told by the driver."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 class _Pool:
     """The workers: those that come up, are idle, or draw."""
 
@@ -250,7 +170,7 @@ class _Pool:
             return
         self._grown = now
         wanted = self.settings.workers or self._room()
-        actor = self.ray.remote(**self.options)(_Worker)
+        actor = self.ray.remote(**self.options)(Worker)
         while len(self.coming) + len(self.idle) + len(self.busy) < wanted:
             worker = actor.remote(self._threads, os.getcwd(), self._environment)
             self.coming[worker.ready.remote()] = worker

@@ -2,7 +2,8 @@
 
     GuidegenError                 1   the root; catch this one
     ├── ConfigError               2   a setting that can't be used (also a ValueError)
-    │   └── PromptSyntaxError     3   a prompt that can't be read
+    │   ├── PromptSyntaxError     3   a prompt that can't be read
+    │   └── PromptListError      10   a prompt list with lines that can't be used
     ├── UnknownNameError          4   no such generator, perceptor or model (also a LookupError)
     ├── WeightsError              5   a checkpoint that is missing, broken or not what it says
     ├── OutputError               6   a place that can't be written (also an OSError)

@@ -38,6 +38,8 @@ class PromptListError(ConfigError):
         total: how many there are.
     """
 
+    exit_code = 10
+
     def __init__(self, path: Path, problems: Sequence[tuple[int, str]], total: int) -> None:
         self.path, self.problems, self.total = path, tuple(problems), total
         line, text = problems[0]

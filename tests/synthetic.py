@@ -156,7 +156,8 @@ def write_biggan(folder: Path, name: str = "biggan/deep-128", *, seed: int = 0) 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     path = folder / "pytorch_model.bin"
-    torch.save(biggan_state(config, seed=seed), path, _use_new_zipfile_serialization=False)
+    state = settled_biggan_state(config, seed=seed)
+    torch.save(state, path, _use_new_zipfile_serialization=False)
     return path
 
 

@@ -63,7 +63,7 @@ def test_all_problems_are_told_before_any_work(run, tmp_path):
     path = tmp_path / "bad.csv"
     path.write_text("prompt,size,generator\na cat,10,\na dog,,pixls\nan owl,17x99,pixels\nx,,\n")
     result = run("batch", path, *FAST)
-    assert result.code == 2
+    assert result.code == 10
     assert result.out == ""
     lines = result.err.splitlines()
     assert [line.partition(": ")[0] for line in lines[:-1]] == [f"{path}:{n}" for n in (2, 3, 4)]

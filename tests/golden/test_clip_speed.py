@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import open_clip
 import pytest
@@ -171,6 +172,7 @@ def test_siglip_is_left_alone():
     assert not is_efficientnet(visual)
 
 
+@pytest.mark.skipif(not find_spec("transformers"), reason="transformers is not installed")
 def test_start_up_leaves_transformers_until_a_text_tower_asks():
     script = """
 import sys

@@ -25,7 +25,7 @@ from tests.synthetic import (
     BIGGAN_FAMILIES,
     VQGAN_FAMILIES,
     biggan_config,
-    biggan_state,
+    settled_biggan_state,
     vqgan_config,
     vqgan_state,
     vqgan_yaml,
@@ -93,7 +93,7 @@ def test_each_biggan_is_imported_with_the_config_beside_it(tmp_path, store, name
     import_checkpoint(path, name, store)
     found = weights.stored(name)
     assert found.config == biggan_config(name)
-    tensors, wanted = load_file(found.weights), biggan_state(biggan_config(name))
+    tensors, wanted = load_file(found.weights), settled_biggan_state(biggan_config(name))
     assert tensors.keys() == wanted.keys()
     assert all(torch.equal(tensors[key], wanted[key]) for key in wanted)
 

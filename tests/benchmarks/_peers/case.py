@@ -79,7 +79,7 @@ def make_weights(folder: Path, generators: set[str]) -> None:
     """Random weights of the published shapes, in guidegen's layout; once per folder."""
     from guidegen.checkpoint_registry import read_registry
     from guidegen.weights import sha256_file
-    from tests.synthetic import biggan_state, vqgan_state
+    from tests.synthetic import settled_biggan_state, vqgan_state
 
     _make_clip(folder / "clip")
     for name in sorted(generators):
@@ -87,7 +87,7 @@ def make_weights(folder: Path, generators: set[str]) -> None:
         if (target / "source.json").exists():
             continue
         config = dict(read_registry().checkpoints[name].config)
-        state = biggan_state(config) if name.startswith("biggan/") else vqgan_state(config)
+        state = settled_biggan_state(config) if name.startswith("biggan/") else vqgan_state(config)
         for key, value in state.items():
             if key.endswith("gamma"):
                 # zero would let somebody leave out the attention
