@@ -19,7 +19,7 @@ from typing import Any
 
 from guidegen.batch_jobs import Outcome, Task, stopped
 from guidegen.batch_worker import STOP_FILE, Worker
-from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
+from guidegen.errors import ConfigError, GuidegenError, OutputError
 from guidegen.prompt_list import Job
 from guidegen.signals import Stop
 
