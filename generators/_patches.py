@@ -57,7 +57,7 @@ class Atlas:
             raise WeightsError(
                 f"can't read the collage's patches at {path}: {error}; reinstall guidegen"
             ) from None
-        self.texture = lru_cache(maxsize=256)(self._texture)
+        self.texture = lru_cache(maxsize=96)(self._texture)
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:

@@ -194,6 +194,8 @@ def _make(
             for row, job in enumerate(jobs):
                 image, scores = _finish(session, loop, last, row)
                 yield _write(session, runs[row], job, image, scores, total, "finished")
+            if stop:  # it came within the last step: these are finished, the next do not begin
+                raise RunInterruptedError.by(stop.signal, 0)
         except (RunInterruptedError, GeneratorExit):
             raise
         except KeyboardInterrupt:
