@@ -8,11 +8,7 @@ Source: Brock, Donahue & Simonyan 2019 (arXiv:1809.11096), appendix B; package
 pytorch_pretrained_biggan 0.1.1 (huggingface/pytorch-pretrained-BigGAN).
 """
 
-import sys
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import remove_spectral_norm
 
 from guidegen.errors import WeightsError
+from guidegen.reference_packages import biggan
 from guidegen.weights import Stored
 
 
@@ -33,9 +30,8 @@ def load(model: Stored) -> Any:
         WeightsError: the weights have changed, or do not fit their config.
     """
     model.check()
-    package = _package()
     try:
-        network = package.BigGAN(package.BigGANConfig.from_dict(dict(model.config)))
+        network = biggan(model.config)
         _check_side(network.config)
         tensors = load_file(model.weights)
     except (
@@ -64,22 +60,6 @@ def _check_side(config: Any) -> None:
     side = 4 * 2 ** sum(bool(up) for up, _, _ in config.layers)
     if config.output_dim != side:
         raise ValueError(f"its layers draw {side} pixels a side, not {config.output_dim}")
-
-
-def _package() -> ModuleType:
-    """`pytorch_pretrained_biggan.model`, also without scipy, which only the package's top needs."""
-    name = "pytorch_pretrained_biggan"
-    try:
-        return import_module(f"{name}.model")
-    except ModuleNotFoundError as error:
-        spec = find_spec(name)
-        if error.name != "scipy" or spec is None:
-            raise
-    sys.modules[name] = module_from_spec(spec)
-    try:
-        return import_module(f"{name}.model")
-    finally:
-        del sys.modules[name]
 
 
 class FoldedBigGAN(nn.Module):

@@ -1,7 +1,5 @@
 """taming-transformers' encoder, decoder and quantiser, filled from a checkpoint and frozen."""
 
-import contextlib
-import io
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -10,51 +8,29 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from taming.modules.diffusionmodules.model import AttnBlock, Decoder, Encoder
-from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
-from torch import Tensor, nn
+from taming.modules.diffusionmodules.model import AttnBlock
+from torch import Tensor
 
 from guidegen.errors import WeightsError
+from guidegen.reference_packages import TamingVQGAN
 from guidegen.weights import Stored
 
 
-class VQModules(nn.Module):
-    """The parts of a `VQModel` or `GumbelVQ` that draw, under taming's names.
+class VQModules(TamingVQGAN):
+    """taming's parts, of a model that pictures can be encoded with.
 
-    Args:
-        config: "kind", "embed_dim", "n_embed" and "ddconfig" (see taming's `Encoder`).
-
-    Source: Esser, Rombach & Ommer 2021 (arXiv:2012.09841), repository CompVis/taming-transformers.
+    Attributes:
+        factor: pixels of a side of the picture to one of the grid.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        dd, width, codes = config["ddconfig"], config["embed_dim"], config["n_embed"]
-        self.gumbel = config["kind"] == "GumbelVQ"
-        if not self.gumbel and config["kind"] != "VQModel":
-            raise ValueError(f"kind {config['kind']!r} is neither VQModel nor GumbelVQ")
-        if self.gumbel and width != dd["z_channels"]:
+        super().__init__(config)
+        dd = config["ddconfig"]
+        if self.gumbel and config["embed_dim"] != dd["z_channels"]:
             raise ValueError("a GumbelVQ whose embed_dim is not its z_channels can't encode")
         if dd.get("double_z", False):
             raise ValueError("double_z is on: that is a KL autoencoder and no VQGAN")
         self.factor = 2 ** (len(dd["ch_mult"]) - 1)
-        with contextlib.redirect_stdout(io.StringIO()):  # the decoder prints its shape
-            self.encoder: nn.Module = Encoder(**dd)
-            self.decoder: nn.Module = Decoder(**dd)
-        self.quantize: Any = (
-            GumbelQuantize(dd["z_channels"], width, n_embed=codes)
-            if self.gumbel
-            else VectorQuantizer2(codes, width, beta=0.25)
-        )
-        self.quant_conv = nn.Conv2d(dd["z_channels"], width, 1)
-        self.post_quant_conv = nn.Conv2d(width, dd["z_channels"], 1)
-
-    @property
-    def codebook(self) -> Tensor:
-        """[K, C]."""
-        table = self.quantize.embed if self.gumbel else self.quantize.embedding
-        weight: Tensor = table.weight
-        return weight
 
 
 def load(stored: Stored) -> VQModules:

@@ -21,12 +21,11 @@ from generators._biggan_latents import (
 )
 from generators._biggan_network import FoldedBigGAN, load
 from guidegen.backend import GeneratorInfo
-from guidegen.errors import ConfigError
 from guidegen.interfaces import Entry, Images, Latents, Preference
-from guidegen.ops import rows
+from guidegen.ops import resize, rows
+from guidegen.precision import autocast, generator_precision
 from guidegen.weights import Stored, stored
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Class logits of a start: those of classes that it has, and of those that it has not.
 _CHOSEN, _OTHERS = 4.0, -7.0
 # Classes that a ranked start chooses from.
@@ -79,7 +78,7 @@ class BigGAN:
         self.classes = int(network.config.num_classes)
         self.z_dim = int(network.config.z_dim)
         self.vocabulary = ImageNetClasses() if self.classes == len(_names()) else None
-        self.dtype = _arithmetic(precision, self.device)
+        self.dtype = generator_precision(precision, self.device)
         self.network = FoldedBigGAN(network, self.options["truncation"]).to(self.device)
         self.rows = self.network.rows
 
@@ -131,13 +130,10 @@ class BigGAN:
         step = 1 if self.device.type == "cpu" else count
         parts = [rows(latents, slice(i, i + step)) for i in range(0, count, step)]
         images = torch.cat([self._decode(part) for part in parts])
-        if size in (None, self.size):
-            return images
-        return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return resize(images, size or self.size)
 
     def _decode(self, latents: Latents) -> Images:
-        half = self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype if half else None, enabled=half):
+        with autocast(self.device, self.dtype):
             out: Tensor = self.network(latents["z"], self.class_vectors(latents))
         return (out.float() + 1) / 2
 
@@ -171,20 +167,6 @@ class BigGAN:
             classes = self.class_vectors(latents)
             total = total + self.options["class-prior"] * few_classes_prior(classes)
         return total
-
-
-def _arithmetic(precision: str, device: torch.device) -> torch.dtype:
-    """Of the network; "auto" is bf16 where the hardware has it, fp32 elsewhere."""
-    if precision != "auto":
-        if precision == "fp16" and device.type == "cpu":
-            raise ConfigError("fp16 is no use on a CPU; use bf16 (or auto)")
-        return _DTYPES[precision]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = device.type == "cpu" and any(getattr(torch.cpu, n, bool)() for n in names)
-    return torch.bfloat16 if native else torch.float32
 
 
 def build(

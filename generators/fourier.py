@@ -7,11 +7,11 @@ Source: Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
+from guidegen.ops import resize
 
 # Principal axes of natural images' colours: lightness, blue-orange, green-magenta (Ohta et al.
 # 1980), orthonormal; the scales are the usual ratio of their standard deviations.
@@ -61,9 +61,7 @@ class Fourier:
         scale = (self.size[0] * self.size[1]) * _CONTRAST / 4
         planes = torch.fft.irfft2(spectrum, s=self.size) * scale
         images = torch.sigmoid(torch.einsum("rc,bchw->brhw", self.colours, planes))
-        if size in (None, self.size):
-            return images
-        return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return resize(images, size or self.size)
 
     def constrain_(self, latents: Latents) -> None:
         """Any spectrum is feasible."""
@@ -74,7 +72,7 @@ class Fourier:
 
     def encode(self, images: Images) -> Latents:
         """The exact inverse of `decode`, but for values at 0 and 1, which become 0.01 and 0.99."""
-        images = F.interpolate(images, self.size, mode="bicubic", antialias=True).to(self.device)
+        images = resize(images, self.size).to(self.device)
         planes = torch.einsum(
             "rc,brhw->bchw",
             torch.linalg.pinv(self.colours).T,

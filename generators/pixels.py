@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
-from guidegen.ops import clamp_with_grad
+from guidegen.ops import clamp_with_grad, resize
 
 
 class Pixels:
@@ -36,8 +35,7 @@ class Pixels:
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
         """The pixels themselves; another `size` is an antialiased resampling."""
-        images = clamp_with_grad(latents["pixels"])
-        return images if size in (None, self.size) else _resize(images, size or self.size)
+        return resize(clamp_with_grad(latents["pixels"]), size or self.size)
 
     def constrain_(self, latents: Latents) -> None:
         """Keep every pixel in [0, 1]."""
@@ -49,11 +47,7 @@ class Pixels:
 
     def encode(self, images: Images) -> Latents:
         """The image at this generator's size."""
-        return {"pixels": _resize(images, self.size).clamp(0, 1).to(self.device)}
-
-
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return {"pixels": resize(images, self.size).clamp(0, 1).to(self.device)}
 
 
 def build(

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from generators._patches import Atlas
@@ -18,10 +17,9 @@ from generators._vqgan_starts import random_codes, random_picture
 from guidegen.backend import GeneratorInfo
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
-from guidegen.ops import clamp_with_grad
+from guidegen.ops import clamp_with_grad, resize
+from guidegen.precision import autocast, generator_precision
 from guidegen.weights import Stored, embedded, stored
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class VQGAN:
@@ -55,7 +53,7 @@ class VQGAN:
             self.vocabulary = self._atlas = Atlas(embedded("collage") / "patches.zip")
             both = self.digest + self._atlas.digest
             self.digest = hashlib.sha256(both.encode()).hexdigest()
-        self.dtype = _arithmetic(precision, self.device)
+        self.dtype = generator_precision(precision, self.device)
         modules = load(model)
         self.factor = modules.factor
         if any(side % self.factor for side in size):
@@ -102,7 +100,7 @@ class VQGAN:
         # on a CPU a kernel's order of summation depends on the batch, and one by one costs the same
         parts = z.split(1) if self.device.type == "cpu" else (z,)
         images = torch.cat([self._decode(part) for part in parts])
-        return images if size in (None, self.size) else _resize(images, size or self.size)
+        return resize(images, size or self.size)
 
     def constrain_(self, latents: Latents) -> None:
         """Keep every channel within the codebook's smallest and largest value."""
@@ -119,54 +117,25 @@ class VQGAN:
 
         A VQModel takes the nearest code of each cell, a GumbelVQ the most probable one.
         """
-        images = images.to(self.device)
-        if images.shape[-2:] != self.size:
-            images = _resize(images, self.size)
+        images = resize(images.to(self.device), self.size)
         parts = images.split(1) if self.device.type == "cpu" else (images,)
         return {"z": torch.cat([self._encode(part) for part in parts]).contiguous()}
 
     def _decode(self, z: Tensor) -> Images:
         quantised = quantise(z, self.codebook, self._squares)
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             out = self.modules.decoder(self.modules.post_quant_conv(quantised))
         return clamp_with_grad((out.float() + 1) / 2)
 
     def _encode(self, images: Images) -> Tensor:
         x = (images * 2 - 1).contiguous(memory_format=self._format)
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             h = self.modules.quant_conv(self.modules.encoder(x)).float()
         if self.modules.gumbel:
             codes = self.modules.quantize.proj(h).argmax(1)
         else:
             codes = codes_of(h, self.codebook, self._squares)
         return embed(codes, self.codebook)
-
-    def _autocast(self) -> torch.autocast:
-        half = self.dtype != torch.float32
-        return torch.autocast(self.device.type, self.dtype if half else None, enabled=half)
-
-
-def _arithmetic(precision: str, device: torch.device) -> torch.dtype:
-    """Of encoder and decoder. "auto": bf16 where the hardware has it, fp32 elsewhere.
-
-    On a CPU with such instructions bf16 was measured twice as fast, forward and backward.
-
-    fp16 is never chosen: decoders of this kind overflow in it (black pictures).
-    """
-    if precision != "auto":
-        if precision == "fp16" and device.type == "cpu":
-            raise ConfigError("fp16 is no use on a CPU; use bf16 (or auto)")
-        return _DTYPES[precision]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = device.type == "cpu" and any(getattr(torch.cpu, n, bool)() for n in names)
-    return torch.bfloat16 if native else torch.float32
-
-
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def build(

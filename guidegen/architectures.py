@@ -4,15 +4,9 @@ The modules of the reference packages are built on torch's meta device, which gi
 no numbers.
 """
 
-import contextlib
-import io
 import json
-import sys
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,6 +14,7 @@ import yaml
 
 from guidegen.checkpoint_registry import BIGGAN
 from guidegen.errors import WeightsError
+from guidegen.reference_packages import TamingVQGAN, biggan
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -73,16 +68,16 @@ def expected_shapes(config: Mapping[str, Any], backend: str) -> Shapes:
     Raises:
         WeightsError: no model can be built from the config.
     """
-    build = _biggan_state if backend == BIGGAN else _vqgan_state
+    build = biggan if backend == BIGGAN else TamingVQGAN
     try:
-        # taming prints what it builds
-        with contextlib.redirect_stdout(io.StringIO()), torch.device("meta"):
-            return {name: tuple(tensor.shape) for name, tensor in build(config).items()}
+        with torch.device("meta"):
+            state = build(config).state_dict()
     except ImportError as error:
         raise WeightsError(f"a package is missing: {error}; install guidegen again") from error
     except Exception as error:
         # torch and the packages raise anything for figures that don't fit together
         raise WeightsError(f"no {backend} can be built from this config: {error}") from error
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _biggan(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,55 +163,3 @@ def _figures(named: Mapping[str, Any]) -> None:
     for name, value in named.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST:
             raise WeightsError(f"{name} is {_show(value)}, not a number from 1 to {_LARGEST}")
-
-
-def _vqgan_state(config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    from taming.modules.diffusionmodules.model import Decoder, Encoder
-    from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
-
-    dd, width, codes = config["ddconfig"], config["embed_dim"], config["n_embed"]
-    quantise = (
-        GumbelQuantize(dd["z_channels"], width, n_embed=codes)
-        if config["kind"] == "GumbelVQ"
-        else VectorQuantizer2(codes, width, beta=0.25)
-    )
-    modules = {
-        "encoder": Encoder(**dd),
-        "decoder": Decoder(**dd),
-        "quantize": quantise,
-        "quant_conv": torch.nn.Conv2d(dd["z_channels"], width, 1),
-        "post_quant_conv": torch.nn.Conv2d(width, dd["z_channels"], 1),
-    }
-    return {
-        f"{prefix}.{name}": tensor
-        for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
-    }
-
-
-def _biggan_state(config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    model = _biggan_modules()
-    state: dict[str, torch.Tensor] = model.BigGAN(
-        model.BigGANConfig.from_dict(dict(config))
-    ).state_dict()
-    return state
-
-
-def _biggan_modules() -> ModuleType:
-    """`pytorch_pretrained_biggan.model`, also where scipy is missing.
-
-    The package's `__init__` imports scipy, for a function that nobody needs here, and does not
-    declare it; its `model` does not.
-    """
-    name = "pytorch_pretrained_biggan"
-    try:
-        return import_module(f"{name}.model")
-    except ModuleNotFoundError as error:
-        spec = find_spec(name)
-        if error.name != "scipy" or spec is None:
-            raise
-    sys.modules[name] = module_from_spec(spec)  # its path, without what it runs
-    try:
-        return import_module(f"{name}.model")
-    finally:
-        del sys.modules[name]

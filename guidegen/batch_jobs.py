@@ -16,6 +16,7 @@ from guidegen import engine
 from guidegen.config import RunConfig
 from guidegen.errors import GuidegenError, OutputError, RunInterruptedError
 from guidegen.failpoints import failpoint
+from guidegen.loop import is_out_of_memory
 from guidegen.prompt_list import Job
 from guidegen.recorders import Recorder
 from guidegen.resolve import batch_key, resolve
@@ -141,7 +142,7 @@ def draw(task: Task, recorders: Recorders | None = None) -> Generator[Outcome, N
                 yield from (Outcome(job, _line(error)) for job in failed)
                 continue
             size = 1
-            if _is_memory(error):
+            if isinstance(error, MemoryError) or is_out_of_memory(error):
                 _free()
                 size = max(1, len(part.jobs) // 2)
             log.info("%d jobs again, %d at a time: %s", len(failed), size, _line(error))
@@ -162,10 +163,6 @@ def _hopeless(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _is_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _free() -> None:

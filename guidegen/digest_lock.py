@@ -5,19 +5,12 @@ pull, from whatever source, must get the same bytes.
 """
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from guidegen.errors import OutputError, WeightsError
+from guidegen.errors import WeightsError
+from guidegen.locks import waiting
 from guidegen.runs import write_atomic
 from guidegen.weights import make_folder
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing keeps two processes apart there
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock.json"
 
@@ -41,7 +34,7 @@ def record(store: Path, key: str, sha256: str) -> None:
     path = store / LOCK
     # read and written by one process at a time, or one of two entries would be lost
     make_folder(store)
-    with _alone(path.with_name(f".{LOCK}.lock")):
+    with waiting(path.with_name(f".{LOCK}.lock")):
         digests = _read(path)
         if digests.setdefault(key, sha256) != sha256:
             raise WeightsError(mismatch(path, key, digests[key], sha256))
@@ -69,17 +62,3 @@ def _read(path: Path) -> dict[str, str]:
         raise WeightsError(
             f"can't read {path} ({error}); remove it to record all digests anew"
         ) from error
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
-    try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

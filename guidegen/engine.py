@@ -93,13 +93,14 @@ def generate(
         while chunk := list(islice(waiting, WIDTH)):
             by_step: dict[int, list[_Job]] = {}
             for index, config in chunk:
-                found = _find(config, session) if write and not force else None
+                job = _Job(index, config, _digest(config, session) if write else "")
+                found = job.finished() if write and not force else None
                 if found is None:
-                    state = _state(config, session) if write and not force else None
-                    job = _Job(index, config, state)
-                    by_step.setdefault(state.index if state else 0, []).append(job)
+                    if write and not force:
+                        job = replace(job, state=job.stopped())
+                    by_step.setdefault(job.state.index if job.state else 0, []).append(job)
                 else:
-                    yield _reuse(found, config, index, total)
+                    yield _reuse(found, job, total)
             for batch in by_step.values():
                 yield from _make(session, batch, total, recorders, write)
 
@@ -127,17 +128,33 @@ def check_same(run: Run) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to make: its number in this call, and where an earlier try stopped."""
+    """One picture to make.
+
+    Attributes:
+        index: its number in this call.
+        config: resolved.
+        digest: over everything that changes its pixels; "" if nothing is written.
+        state: where an earlier try stopped.
+    """
 
     index: int
     config: RunConfig
-    state: LoopState | None
+    digest: str
+    state: LoopState | None = None
+
+    def finished(self) -> Run | None:
+        """The run that made this picture before."""
+        return RunStore(self.config.out).find(self.config, self.digest)
+
+    def stopped(self) -> LoopState | None:
+        """Where a run of it was stopped or killed."""
+        folder = RunStore(self.config.out).place(self.config, self.digest)
+        return newest_state(folder, device=device_name(self.config.device))
 
 
-def _state(config: RunConfig, session: Session) -> LoopState | None:
-    """Where an earlier run of the same config was stopped or killed."""
-    folder = RunStore(config.out).place(config, _digest(config, session))
-    return newest_state(folder, device=device_name(config.device)) if folder.is_dir() else None
+def _digest(config: RunConfig, session: Session) -> str:
+    """Over everything that changes the pixels, and that includes this code."""
+    return config.digest({**session.digests, "guidegen": metadata.own_version()})
 
 
 def _make(
@@ -212,11 +229,11 @@ def _make(
 
 def _open_run(stack: ExitStack, job: _Job, session: Session) -> Run:
     """The run directory of a job, held for this process alone."""
-    store, digest = RunStore(job.config.out), _digest(job.config, session)
-    stack.enter_context(locked(store.make_place(job.config, digest), "the same picture"))
+    store = RunStore(job.config.out)
+    stack.enter_context(locked(store.make_place(job.config, job.digest), "the same picture"))
     return store.create(
         job.config,
-        digest,
+        job.digest,
         models=session.digests,
         device=device_name(job.config.device),
         resumed_at=job.state.index if job.state else None,
@@ -301,27 +318,17 @@ def _keep(
     runs: Sequence[Run | None],
     last: Step,
     total: int,
-) -> int:
-    """Write the best pictures of an interrupted batch so far; returns how many."""
+) -> None:
+    """Write the best pictures of an interrupted batch so far."""
     step = last if last.best is None else replace(last, latents=last.best)
     for row, job in enumerate(jobs):
         image, scores = _finish(session, loop, step, row)
         _write(session, runs[row], job, image, scores, total, "interrupted")
-    return len(jobs)
 
 
-def _digest(config: RunConfig, session: Session) -> str:
-    """Over everything that changes the pixels, and that includes this code."""
-    return config.digest({**session.digests, "guidegen": metadata.own_version()})
-
-
-def _find(config: RunConfig, session: Session) -> Run | None:
-    return RunStore(config.out).find(config, _digest(config, session))
-
-
-def _reuse(run: Run, config: RunConfig, index: int, total: int) -> Picture:
+def _reuse(run: Run, job: _Job, total: int) -> Picture:
     remove_states(run.path)  # there are some if it was killed just before it had removed them
-    path = _copy_out(run.image, run.image.read_bytes(), config, index, total)
+    path = _copy_out(run.image, run.image.read_bytes(), job.config, job.index, total)
     with Image.open(run.image) as image:
         image.load()
     return Picture(run.config, image, path, run, run.scores, reused=True)

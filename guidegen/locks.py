@@ -1,4 +1,4 @@
-"""One process at a time in a folder. Torch-free.
+"""One process at a time. Torch-free.
 
 The kernel releases the lock when its process ends, however it ends; no stale lock is ever left.
 """
@@ -40,12 +40,33 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Hold a lock file for the length of a `with` block, after whoever holds it now.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    handle = _open(path)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    try:
+        # Windows has no O_CLOEXEC, and needs none
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+
+
 def _acquire(path: Path, what: str) -> int:
     while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+        handle = _open(path)
         if fcntl is None:
             return handle
         try:

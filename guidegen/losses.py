@@ -49,13 +49,3 @@ def mean_square(latents: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> T
         if value.is_floating_point()
     ]
     return torch.cat(apart, 1).square().mean(1)
-
-
-def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, [B, 3, H, W] -> [B].
-
-    Source: Mahendran & Vedaldi 2015 (arXiv:1412.0035), section 2.
-    """
-    down = (images[..., 1:, :] - images[..., :-1, :]).square().mean((1, 2, 3))
-    right = (images[..., :, 1:] - images[..., :, :-1]).square().mean((1, 2, 3))
-    return down + right

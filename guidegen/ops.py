@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class _ClampWithGrad(torch.autograd.Function):
@@ -42,6 +43,18 @@ def straight_through(value: Tensor, gradient: Tensor) -> Tensor:
     Source: Bengio, Léonard & Courville 2013 (arXiv:1308.3432).
     """
     return value.detach() + (gradient - gradient.detach())
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures [B, 3, H, W] in [0, 1] at another (height, width), bicubic with antialiasing."""
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """A picture [3, H, W] in [0, 1] as bytes [H, W, 3], rounded to the nearest level."""
+    return image.detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous()
 
 
 def floating(latents: dict[str, Tensor]) -> dict[str, Tensor]:

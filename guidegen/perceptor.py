@@ -14,6 +14,7 @@ from guidegen import clip_loading as loading
 from guidegen.clip_speed import half_pays, quickened
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Perceptor
+from guidegen.precision import autocast, perceptor_precision
 from guidegen.templates import apply_template, encode_prompt, truncated_words
 from guidegen.text_cache import cache_folder, encode_vocabulary
 
@@ -27,7 +28,6 @@ __all__ = [
     "encode_vocabulary",
     "load_ensemble",
     "load_perceptor",
-    "resolve_precision",
     "truncated_words",
 ]
 
@@ -117,8 +117,7 @@ class CLIPPerceptor:
             raise ValueError(f"images must be floats [n, 3, h, w], not {tuple(images.shape)}")
         images = (self._resized(images.float()) - self._mean) / self._std
         images = images.contiguous(memory_format=self._format)
-        half = self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision if half else None, enabled=half):
+        with autocast(self.device, self.precision):
             features = self._model.encode_image(images)
         return F.normalize(features.float(), dim=-1)
 
@@ -172,47 +171,6 @@ def is_convolutional(tower: nn.Module) -> bool:
     return sum(max(kernel) > 1 for kernel in kernels) >= 8
 
 
-def resolve_precision(
-    precision: str,
-    device: torch.device | str,
-    *,
-    half_pays: bool = False,
-) -> torch.dtype:
-    """The arithmetic of an image tower.
-
-    "auto" is bf16 on CUDA (fp16 where that is missing), fp16 on MPS, and bf16 on a CPU with bf16
-    instructions, where the tower gains by it.
-
-    Args:
-        precision: "auto", "fp32", "bf16" or "fp16".
-        device: where the tower computes.
-        half_pays: the tower is faster in bf16 on a CPU, see `guidegen.clip_speed`.
-
-    Raises:
-        ConfigError: an unknown name, or fp16 on a CPU.
-    """
-    kind = torch.device(device).type
-    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision in names:
-        if precision == "fp16" and kind == "cpu":
-            raise ConfigError("fp16 is no use on a CPU; use --precision bf16 (or auto)")
-        return names[precision]
-    if precision != "auto":
-        raise ConfigError(f"{precision!r} is no precision; use auto, fp32, bf16 or fp16")
-    if kind == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if native else torch.float16
-    if kind == "mps":
-        return torch.float16
-    return torch.bfloat16 if half_pays and _cpu_has_bf16() else torch.float32
-
-
-def _cpu_has_bf16() -> bool:
-    # torch.ops.mkldnn._is_mkldnn_bf16_supported() is also true where bf16 is only emulated
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
-
-
 def check_specs(specs: Sequence[str]) -> None:
     """Refuse what can be refused without loading: weights of parts, unknown names, no folder.
 
@@ -237,7 +195,7 @@ def load_ensemble(
     Args:
         specs: each as `load_perceptor` takes it, with @WEIGHT behind it at will (default 1).
         device: where they compute.
-        precision: as `resolve_precision` takes it.
+        precision: as `perceptor_precision` takes it.
 
     Raises:
         GuidegenError: as `check_specs`, before anything is loaded, and `load_perceptor`.
@@ -263,14 +221,14 @@ def load_perceptor(
             open_clip's zoo like "ViT-B-32/openai", or "hf-hub:ORG/NAME". The last two download
             once, and not at all under HF_HUB_OFFLINE=1.
         device: where it computes.
-        precision: as `resolve_precision` takes it.
+        precision: as `perceptor_precision` takes it.
 
     Raises:
         ConfigError: a precision that the device has not.
         UnknownNameError: no such model or tag.
         WeightsError: weights that are missing, can't be fetched, or do not fit the model.
     """
-    resolve_precision(precision, device)
+    perceptor_precision(precision, device)
     folder = loading.local_folder(spec)
     if folder is not None:
         model, tokenizer, digest = loading.load_folder(folder)
@@ -278,7 +236,7 @@ def load_perceptor(
         model, tokenizer, digest = loading.load_hub(spec)
     else:
         model, tokenizer, digest = loading.load_zoo(*loading.split_zoo_name(spec))
-    dtype = resolve_precision(precision, device, half_pays=half_pays(model.visual))
+    dtype = perceptor_precision(precision, device, half_pays=half_pays(model.visual))
     return CLIPPerceptor(model, tokenizer, name=spec, digest=digest, device=device, precision=dtype)
 
 

@@ -5,8 +5,9 @@ it is reported when it is named, and by `broken()`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from guidegen.backend import Backend
 from guidegen.errors import GuidegenError, UnknownNameError
@@ -57,6 +58,27 @@ def find(name: str) -> tuple[Backend, str]:
     if not variant:
         raise UnknownNameError(f"{base} has several variants, name one: {', '.join(full)}")
     raise UnknownNameError.of("generator", name, full)
+
+
+def load_generator(
+    name: str, given: Sequence[str], *, size: tuple[int, int], device: str, precision: str
+) -> Any:
+    """The `guidegen.interfaces.Generator` of a name, with its weights.
+
+    Args:
+        name: as `find` takes it.
+        given: options, each "NAME=VALUE".
+        size: (height, width) in pixels.
+        device: where it computes.
+        precision: "auto", "fp32", "bf16" or "fp16".
+
+    Raises:
+        GuidegenError: as `find` and `GeneratorInfo.read_options`; or weights that are missing or
+            broken.
+    """
+    backend, variant = find(name)
+    options = backend.info(variant).read_options(given)
+    return backend.load(variant, size=size, device=device, precision=precision, options=options)
 
 
 def _names(found: Mapping[str, Backend]) -> list[str]:

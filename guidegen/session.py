@@ -6,7 +6,7 @@ from functools import lru_cache
 from guidegen.config import RunConfig
 from guidegen.interfaces import Generator
 from guidegen.perceptor import Ensemble, load_ensemble
-from guidegen.registry import find
+from guidegen.registry import load_generator
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ def _load(
     precision: str,
     generator_precision: str,
 ) -> Session:
-    backend, variant = find(generator_name)
-    options = backend.info(variant).read_options(given)
-    generator: Generator = backend.load(
-        variant, size=size, device=device, precision=generator_precision, options=options
+    generator: Generator = load_generator(
+        generator_name, given, size=size, device=device, precision=generator_precision
     )
     ensemble = load_ensemble(perceptors, device=device, precision=precision)
     digests = dict(ensemble.digests())

@@ -50,7 +50,7 @@ def averaged(
         latents |= {n: sums[n] / _column(weight, v).to(v.dtype) for n, v in values.items()}
         with torch.no_grad():
             images = decode(latents)
-        rows = {"ema-weight": weight.clone(), **{f"ema/{n}": v.clone() for n, v in sums.items()}}
+        rows = {"ema-weight": weight, **{f"ema/{n}": v for n, v in sums.items()}}
         yield replace(step, latents=latents, images=images, snapshot=_with(step, rows))
 
 

@@ -1,8 +1,6 @@
 """Random weights in the layouts in which the real checkpoints are published, scaled down."""
 
-import contextlib
 import hashlib
-import io
 import json
 import sys
 from pathlib import Path
@@ -12,8 +10,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from guidegen.architectures import _biggan_modules
 from guidegen.checkpoint_registry import read_registry
+from guidegen.reference_packages import TamingVQGAN, biggan
 
 # name in the registry -> (codebook entries, how its file is wrapped)
 VQGAN_FAMILIES = {
@@ -38,26 +36,9 @@ def vqgan_config(name: str = "vqgan/imagenet-f16-16384", n_embed: int = 48) -> d
 
 def vqgan_state(config: dict, *, seed: int = 0) -> dict[str, torch.Tensor]:
     """taming's own state_dict of such a model, random."""
-    from taming.modules.diffusionmodules.model import Decoder, Encoder
-    from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
-
-    dd, width, codes = config["ddconfig"], config["embed_dim"], config["n_embed"]
-    with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        modules = {
-            "encoder": Encoder(**dd),
-            "decoder": Decoder(**dd),
-            "quantize": GumbelQuantize(dd["z_channels"], width, n_embed=codes)
-            if config["kind"] == "GumbelVQ"
-            else VectorQuantizer2(codes, width, beta=0.25),
-            "quant_conv": torch.nn.Conv2d(dd["z_channels"], width, 1),
-            "post_quant_conv": torch.nn.Conv2d(width, dd["z_channels"], 1),
-        }
-    return {
-        f"{prefix}.{name}": tensor
-        for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
-    }
+        return TamingVQGAN(config).state_dict()
 
 
 def vqgan_yaml(config: dict, *, net2net: bool = False) -> dict:
@@ -140,10 +121,9 @@ def biggan_config(name: str = "biggan/deep-128") -> dict:
 
 def biggan_state(config: dict, *, seed: int = 0) -> dict[str, torch.Tensor]:
     """The package's own state_dict of such a model, random."""
-    package = _biggan_modules()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = package.BigGAN(package.BigGANConfig.from_dict(config))
+        model = biggan(config)
         # the package leaves these as it finds them in memory
         torch.nn.init.ones_(model.generator.bn.weight)
         torch.nn.init.zeros_(model.generator.bn.bias)

@@ -15,6 +15,7 @@ from guidegen.encoders import LIVE_MP4, Encoder, Frame
 from guidegen.errors import OutputError
 from guidegen.failpoints import failpoint
 from guidegen.interfaces import Step
+from guidegen.ops import to_bytes
 from guidegen.remux import finish, prepend, trim
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def _fetch(image: Tensor) -> tuple[Tensor, Any]:
 
     On CUDA the copy goes on by itself, and the event tells when it is done.
     """
-    levels = image.detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous()
+    levels = to_bytes(image)
     if levels.device.type != "cuda":
         return levels.cpu(), None
     host = torch.empty(levels.shape, dtype=torch.uint8, pin_memory=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from guidegen.reference_packages import TamingVQGAN
 from guidegen.weights import CONFIG, MODEL, SOURCE, sha256_file
 
 # Little at full resolution, where a CPU is slow. taming's GroupNorm has 32 groups: with 32 channels
@@ -22,32 +21,20 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-class VQGAN(nn.Module):
+class VQGAN(TamingVQGAN):
     """Encoder, quantiser and decoder under the names that taming's `VQModel` gives them.
 
     Args:
         ddconfig: of taming's `Encoder` and `Decoder`.
         n_embed: entries of the codebook.
         embed_dim: their length.
-
-    Source: Esser, Rombach & Ommer 2021 (arXiv:2012.09841).
     """
 
     def __init__(self, ddconfig: dict[str, Any], *, n_embed: int, embed_dim: int) -> None:
-        super().__init__()
-        # `taming.models` does not import with today's Lightning; its modules do
-        from taming.modules.diffusionmodules.model import Decoder, Encoder
-        from taming.modules.vqvae.quantize import VectorQuantizer2
-
-        with contextlib.redirect_stdout(io.StringIO()):  # the decoder prints its shape
-            self.encoder: nn.Module = Encoder(**ddconfig)
-            self.decoder: nn.Module = Decoder(**ddconfig)
-        self.quantize: Any = VectorQuantizer2(n_embed, embed_dim, beta=0.25)
-        self.quant_conv = nn.Conv2d(ddconfig["z_channels"], embed_dim, 1)
-        self.post_quant_conv = nn.Conv2d(embed_dim, ddconfig["z_channels"], 1)
         self.config: dict[str, Any] = {
             "kind": "VQModel", "embed_dim": embed_dim, "n_embed": n_embed, "ddconfig": ddconfig,
         }  # fmt: skip
+        super().__init__(self.config)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruct pictures through the codebook.

@@ -7,15 +7,15 @@ from functools import lru_cache
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 
 from guidegen.config import RunConfig
 from guidegen.encoders import Frame
 from guidegen.errors import InputImageError, WeightsError
 from guidegen.interfaces import Generator, Images, Latents
 from guidegen.metadata import command, own_version
+from guidegen.ops import resize, to_bytes
 from guidegen.recorders.trajectory import Stored, read_trajectory
-from guidegen.registry import find
+from guidegen.registry import load_generator
 from guidegen.resolve import resolve
 from guidegen.runs import Run
 
@@ -92,10 +92,8 @@ def open_source(run: Run, *, device: str = "auto") -> Source:
 def _load(
     name: str, given: tuple[str, ...], size: tuple[int, int], device: str, precision: str
 ) -> Generator:
-    backend, variant = find(name)
-    options = backend.info(variant).read_options(given)
-    generator: Generator = backend.load(
-        variant, size=size, device=device, precision=precision, options=options
+    generator: Generator = load_generator(
+        name, given, size=size, device=device, precision=precision
     )
     return generator
 
@@ -116,9 +114,7 @@ def decode(source: Source, rows: Sequence[Latents], size: tuple[int, int]) -> Im
     """Pictures [n, 3, H, W] of n latents without batch axis, at `size` (height, width)."""
     batch = {name: torch.stack([each[name] for each in rows]).to(source.device) for name in rows[0]}
     images = source.generator.decode(batch, size=size).float()
-    if images.shape[-2:] != size:  # a generator of one size
-        images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
-    return images
+    return resize(images, size)  # some generators have one size
 
 
 def pictures(source: Source, latents: Iterable[Latents], size: tuple[int, int]) -> Iterator[Images]:
@@ -131,6 +127,5 @@ def pictures(source: Source, latents: Iterable[Latents], size: tuple[int, int]) 
 
 def to_frame(image: Images) -> Frame:
     """A picture [3, H, W] in [0, 1] as [H, W, 3] bytes, rounded to the nearest level."""
-    levels = image.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
-    frame: Frame = levels.cpu().contiguous().numpy()
+    frame: Frame = to_bytes(image).cpu().numpy()
     return frame

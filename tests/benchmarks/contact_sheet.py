@@ -4,12 +4,10 @@ python tests/benchmarks/contact_sheet.py prompts/first-light.txt docs/first-ligh
 """
 
 import argparse
-import textwrap
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
 from guidegen.config import make_config
+from guidegen.contact_sheet import contact_sheet
 from guidegen.engine import generate
 
 
@@ -26,20 +24,9 @@ def main() -> None:
     prompts = [line for line in lines if line.strip() and not line.startswith("#")]
     configs = [make_config({"prompt": p, "seed": args.seed, "out": args.out}) for p in prompts]
     # pictures found from an earlier run come first: put them back in the list's order
-    made = {picture.config.prompt: picture for picture in generate(configs)}
-    pictures = [made[config.prompt] for config in configs]
-    side, label = args.side, 34
-    rows = -(-len(pictures) // args.columns)
-    sheet = Image.new("RGB", (args.columns * side, rows * (side + label)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(13)
-    for i, picture in enumerate(pictures):
-        x, y = i % args.columns * side, i // args.columns * (side + label)
-        sheet.paste(
-            picture.image.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (x + 2, y)
-        )
-        text = "\n".join(textwrap.wrap(picture.config.prompt, 32)[:2])
-        draw.multiline_text((x + side / 2, y + side), text, "black", font, "ma", align="center")
+    made = {picture.config.prompt: picture.path for picture in generate(configs)}
+    pictures = [(path, prompt) for prompt in prompts if (path := made[prompt])]
+    sheet = contact_sheet(pictures, columns=args.columns, side=args.side)
     args.sheet.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(args.sheet, quality=85)
 

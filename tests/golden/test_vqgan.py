@@ -16,6 +16,7 @@ from generators._vqgan_drawing import draw
 from generators._vqgan_quantise import codes_of, quantise
 from guidegen.errors import ConfigError, WeightsError
 from guidegen.interfaces import Preference
+from guidegen.precision import autocast
 from guidegen.prompt import Phrase
 from guidegen.registry import backends
 from guidegen.weights import stored
@@ -110,7 +111,7 @@ def test_encoding_is_tamings(pair):
     ours, theirs = pair
     images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(3))
     h = theirs.prequant(images)
-    with ours._autocast():
+    with autocast(ours.device, ours.dtype):
         close = ours.modules.quant_conv(ours.modules.encoder(images * 2 - 1))
     torch.testing.assert_close(close, h, atol=1e-5, rtol=1e-5)
     if theirs.gumbel:

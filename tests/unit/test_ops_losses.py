@@ -3,7 +3,7 @@ import math
 import torch
 from torch.autograd import gradcheck
 
-from guidegen.losses import cosine_distance, spherical_distance, total_variation
+from guidegen.losses import cosine_distance, spherical_distance
 from guidegen.ops import clamp_with_grad, straight_through
 
 
@@ -27,12 +27,6 @@ def test_distances_are_differentiable_even_at_zero_and_at_the_antipode():
     for target in (x.detach(), -x.detach()):
         (grad,) = torch.autograd.grad(spherical_distance(x, target).sum(), x)
         assert grad.isfinite().all()
-
-
-def test_total_variation_of_a_step_edge():
-    image = torch.zeros(1, 3, 4, 4)
-    image[..., 2:] = 1
-    assert torch.isclose(total_variation(image), torch.tensor([1 / 3])).all()
 
 
 def test_clamp_passes_gradient_only_where_descent_leads_back():

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.transforms.functional import to_tensor
 
-from guidegen import clip_loading
+from guidegen import clip_loading, precision
 from guidegen import perceptor as module
 from guidegen.errors import ConfigError, UnknownNameError, WeightsError
 from guidegen.perceptor import (
@@ -24,9 +24,9 @@ from guidegen.perceptor import (
     is_convolutional,
     load_ensemble,
     load_perceptor,
-    resolve_precision,
     truncated_words,
 )
+from guidegen.precision import perceptor_precision
 from tests.tiny_clip import make_tiny_clip
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
@@ -368,21 +368,22 @@ def test_loading_says_nothing_and_leaves_logging_as_it_was(folder, capfd, caplog
 
 
 def test_precision(monkeypatch):
-    assert resolve_precision("fp32", "cpu") == torch.float32
-    assert resolve_precision("bf16", "cpu") == torch.bfloat16
-    assert resolve_precision("fp16", "cuda") == torch.float16
-    assert resolve_precision("auto", "mps") == torch.float16
+    assert perceptor_precision("fp32", "cpu") == torch.float32
+    assert perceptor_precision("bf16", "cpu") == torch.bfloat16
+    assert perceptor_precision("fp16", "cuda") == torch.float16
+    assert perceptor_precision("auto", "mps") == torch.float16
     for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(module, "_cpu_has_bf16", lambda native=native: native)
-        assert resolve_precision("auto", "cpu", half_pays=True) == dtype
-        assert resolve_precision("auto", "cpu") == torch.float32
+        monkeypatch.setattr(precision, "has_bf16", lambda _, native=native: native)
+        assert perceptor_precision("auto", "cpu", half_pays=True) == dtype
+        assert perceptor_precision("auto", "cpu") == torch.float32
+    monkeypatch.undo()
     for native, dtype in ((True, torch.bfloat16), (False, torch.float16)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native, **_: native)
-        assert resolve_precision("auto", "cuda:1") == dtype
+        assert perceptor_precision("auto", "cuda:1") == dtype
     with pytest.raises(ConfigError, match="bf16"):
-        resolve_precision("fp16", "cpu")
+        perceptor_precision("fp16", "cpu")
     with pytest.raises(ConfigError, match="fp8"):
-        resolve_precision("fp8", "cpu")
+        perceptor_precision("fp8", "cpu")
 
 
 def test_towers_are_told_apart(clip):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 from guidegen.recorders import Every, Recorder, record
-from guidegen.recorders.image import LastImage, to_pil
+from guidegen.recorders.image import to_pil
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.progress import Progress
 from guidegen.recorders.trajectory import Trajectory, read_trajectory
@@ -223,19 +223,8 @@ def test_lines_before_the_step_where_a_run_goes_on_stay(tmp_path):
 
 
 def test_no_step_no_file(tmp_path):
-    found = {}
     trajectory(tmp_path).close()
-    LastImage(found.setdefault).close()
-    assert found == {}
     assert not list(tmp_path.iterdir())
-
-
-def test_the_last_picture_is_handed_on():
-    found = []
-    list(record(steps(), [LastImage(found.append, row=1)]))
-    (image,) = found
-    assert image.size == (6, 4)
-    assert image.getpixel((0, 0)) == (128, 128, 128)  # 0.5 -> 127.5, rounded to even
 
 
 def test_to_pil_clamps_and_rounds():
