@@ -2,7 +2,8 @@
 
 Exact in evaluation mode, up to rounding: spectral norm is divided out once, the statistics of the
 batch norms are those of one truncation, the last convolution computes three channels rather than
-all of which three are used, and nothing takes a gradient but the input.
+all of which three are used, weights are cast once, channels come last, and nothing takes a gradient
+but the input.
 
 Source: Brock, Donahue & Simonyan 2019 (arXiv:1809.11096), appendix B; package
 pytorch_pretrained_biggan 0.1.1 (huggingface/pytorch-pretrained-BigGAN).
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import remove_spectral_norm
 
+from generators._biggan_block import Block, affine, modulated
 from guidegen.errors import WeightsError
 from guidegen.reference_packages import biggan
 from guidegen.weights import Stored
@@ -68,6 +70,8 @@ class FoldedBigGAN(nn.Module):
     Args:
         network: the package's BigGAN in evaluation mode; taken apart.
         truncation: which of the stored batch-norm statistics count, 0 to 1; the nearest of them.
+        dtype: of convolutions and attention; linear layers, class embedding and what modulates the
+            channels are float32.
     """
 
     embeddings: nn.Module
@@ -77,7 +81,7 @@ class FoldedBigGAN(nn.Module):
     rgb_weight: Tensor
     rgb_bias: Tensor
 
-    def __init__(self, network: Any, truncation: float) -> None:
+    def __init__(self, network: Any, truncation: float, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         generator, config = network.generator, network.config
         self.width = int(config.channel_width)
@@ -91,18 +95,19 @@ class FoldedBigGAN(nn.Module):
         generator.requires_grad_(False)  # the folded weights are new parameters
         self.gen_z = generator.gen_z
         self.blocks = nn.ModuleList(
-            _Block(layer, row) if hasattr(layer, "bn_0") else layer for layer in generator.layers
+            Block(layer, row, dtype) if hasattr(layer, "bn_0") else layer.to(dtype)
+            for layer in generator.layers
         )
-        self.rows = 1 + sum(isinstance(block, _Block) for block in self.blocks)
-        scale, shift = _affine(generator.bn, row)
+        self.rows = 1 + sum(isinstance(block, Block) for block in self.blocks)
+        scale, shift = affine(generator.bn, row)
         self.register_buffer("scale", generator.bn.weight * scale)
         self.register_buffer("shift", generator.bn.weight * shift + generator.bn.bias)
         last = generator.conv_to_rgb
-        self.register_buffer("rgb_weight", last.weight[:3].clone())
-        self.register_buffer("rgb_bias", last.bias[:3].clone())
+        self.register_buffer("rgb_weight", last.weight[:3].to(dtype, copy=True))
+        self.register_buffer("rgb_bias", last.bias[:3].to(dtype, copy=True))
 
     def forward(self, z: Tensor, classes: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1].
+        """Pictures [B, 3, H, W] in [-1, 1], float32.
 
         Args:
             z: [B, L, 128]; row 0 feeds the first linear layer, row i the i-th block.
@@ -110,62 +115,17 @@ class FoldedBigGAN(nn.Module):
         """
         condition = torch.cat([z, self.embeddings(classes)], 2)
         x = self.gen_z(condition[:, 0]).view(-1, 4, 4, 16 * self.width)
-        x = x.permute(0, 3, 1, 2).contiguous()  # weights are TensorFlow's, channels last
+        # TensorFlow's weights give channels last
+        x = x.permute(0, 3, 1, 2).to(self.rgb_weight.dtype)
         row = 1
         for block in self.blocks:
-            if isinstance(block, _Block):
+            if isinstance(block, Block):
                 x = block(x, condition[:, row])
                 row += 1
             else:
                 x = block(x)
-        x = F.relu(x * self.scale.view(1, -1, 1, 1) + self.shift.view(1, -1, 1, 1))
-        return torch.tanh(F.conv2d(x, self.rgb_weight, self.rgb_bias, padding=1))
-
-
-class _Block(nn.Module):
-    """A residual block (Brock et al., figure 16) whose conditional batch norms are x·a + b."""
-
-    condition: Tensor
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, block: Any, row: int) -> None:
-        super().__init__()
-        self.up, self.drop = block.up_sample, block.drop_channels
-        norms = [block.bn_0, block.bn_1, block.bn_2, block.bn_3]
-        self.convs = nn.ModuleList([block.conv_0, block.conv_1, block.conv_2, block.conv_3])
-        # all scales, then all offsets, from one product
-        linears = [norm.scale for norm in norms] + [norm.offset for norm in norms]
-        self.register_buffer("condition", torch.cat([linear.weight for linear in linears]))
-        self.sizes = [norm.num_features for norm in norms]
-        parts = [_affine(norm, row) for norm in norms]
-        self.register_buffer("scale", torch.cat([scale for scale, _ in parts]))
-        self.register_buffer("shift", torch.cat([shift for _, shift in parts]))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain, offset = F.linear(condition, self.condition).chunk(2, 1)
-        # ((x - mean) / std) · (1 + gain) + offset, where scale = 1 / std and shift = -mean / std
-        scale = self.scale * (1 + gain)
-        shift = self.shift * (1 + gain) + offset
-        kept = x
-        for number, (a, b, conv) in enumerate(
-            zip(scale.split(self.sizes, 1), shift.split(self.sizes, 1), self.convs, strict=True)
-        ):
-            x = F.relu(torch.addcmul(b[..., None, None], x, a[..., None, None]))
-            if number == 1 and self.up:
-                x = F.interpolate(x, scale_factor=2)
-            x = conv(x)
-        if self.drop:
-            kept = kept[:, : kept.shape[1] // 2]
-        if self.up:
-            kept = F.interpolate(kept, scale_factor=2)
-        return x + kept
-
-
-def _affine(norm: Any, row: int) -> tuple[Tensor, Tensor]:
-    """Scale and shift [C] that stand for the stored statistics."""
-    scale = (norm.running_vars[row] + norm.eps).rsqrt()
-    return scale, -norm.running_means[row] * scale
+        x = modulated(x, self.scale[None], self.shift[None])
+        return torch.tanh(F.conv2d(x, self.rgb_weight, self.rgb_bias, padding=1).to(z.dtype))
 
 
 def rows_of(config: Mapping[str, Any]) -> int:

@@ -23,7 +23,7 @@ from generators._biggan_network import FoldedBigGAN, load
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Entry, Images, Latents, Preference
 from guidegen.ops import resize, rows
-from guidegen.precision import autocast, generator_precision
+from guidegen.precision import generator_precision
 from guidegen.weights import Stored, stored
 
 # Class logits of a start: those of classes that it has, and of those that it has not.
@@ -79,7 +79,7 @@ class BigGAN:
         self.z_dim = int(network.config.z_dim)
         self.vocabulary = ImageNetClasses() if self.classes == len(_names()) else None
         self.dtype = generator_precision(precision, self.device)
-        self.network = FoldedBigGAN(network, self.options["truncation"]).to(self.device)
+        self.network = FoldedBigGAN(network, self.options["truncation"], self.dtype).to(self.device)
         self.rows = self.network.rows
 
     def init(
@@ -133,9 +133,8 @@ class BigGAN:
         return resize(images, size or self.size)
 
     def _decode(self, latents: Latents) -> Images:
-        with autocast(self.device, self.dtype):
-            out: Tensor = self.network(latents["z"], self.class_vectors(latents))
-        return (out.float() + 1) / 2
+        out: Tensor = self.network(latents["z"], self.class_vectors(latents))
+        return (out + 1) / 2
 
     def class_vectors(self, latents: Latents) -> Tensor:
         """[B, L, V] what stands for the classes, each row of it in [0, 1]."""

@@ -148,7 +148,9 @@ class Collage:
         ).clamp(0, 1)
         alpha = layer[:, 3:]
         grey = layer[:, :3].mean(1, keepdim=True) / max(self.vocabulary.lightness(index), 0.15)
-        dye = torch.sigmoid(latents["dye"][b, s])
+        # one for each channel: the gradient's sum over the whole picture would depend, in its last
+        # bits, on the number of threads
+        dye = torch.sigmoid(latents["dye"][b, s]).expand(1, 3, 1, 1)
         colour = torch.sigmoid(latents["tint"][b, s]).view(1, 3, 1, 1)
         # the dye keeps light and shade: lightness relative to the drawing's own mean
         dyed = torch.minimum(colour * grey, alpha)
