@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from taming.modules.diffusionmodules.model import AttnBlock
-from torch import Tensor
+from taming.modules.diffusionmodules.model import AttnBlock, ResnetBlock
+from torch import Tensor, nn
 
+from generators._group_norm import group_norm
 from guidegen.errors import WeightsError
 from guidegen.reference_packages import TamingVQGAN
 from guidegen.weights import Stored
@@ -31,6 +32,17 @@ class VQModules(TamingVQGAN):
         if dd.get("double_z", False):
             raise ValueError("double_z is on: that is a KL autoencoder and no VQGAN")
         self.factor = 2 ** (len(dd["ch_mult"]) - 1)
+
+    def cast(self, dtype: torch.dtype) -> "VQModules":
+        """Convolutions that work under autocast in its precision, which keeps no casts of its own.
+
+        The quantiser stays float32.
+        """
+        for part in (self.encoder, self.quant_conv, self.post_quant_conv, self.decoder):
+            for module in part.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.to(dtype)
+        return self
 
 
 def load(stored: Stored) -> VQModules:
@@ -58,8 +70,7 @@ def load(stored: Stored) -> VQModules:
     modules.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
     modules.eval().requires_grad_(False)
     for module in modules.modules():
-        if isinstance(module, AttnBlock):
-            module.forward = partial(_attend, module)
+        _quicken(module)
     return modules
 
 
@@ -80,6 +91,15 @@ def _must_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored:
             )
 
 
+def _quicken(module: Any) -> None:
+    if isinstance(module, AttnBlock):
+        module.forward = partial(_attend, module)
+    elif isinstance(module, ResnetBlock):
+        module.forward = partial(_residual, module)
+    elif isinstance(module, nn.GroupNorm):
+        module.forward = partial(group_norm, module)  # type: ignore[method-assign]
+
+
 def _attend(block: Any, x: Tensor) -> Tensor:
     """The forward of taming's `AttnBlock` without its matrix of h·w x h·w weights.
 
@@ -90,4 +110,14 @@ def _attend(block: Any, x: Tensor) -> Tensor:
     q, k, v = (part(h).flatten(2).mT.unsqueeze(1) for part in (block.q, block.k, block.v))
     mixed = F.scaled_dot_product_attention(q, k, v)
     out: Tensor = x + block.proj_out(mixed.squeeze(1).mT.reshape(x.shape))
+    return out
+
+
+def _residual(block: Any, x: Tensor, temb: None) -> Tensor:
+    """The forward of taming's `ResnetBlock` with swish as one kernel, and without dropout."""
+    h = block.conv1(F.silu(block.norm1(x)))
+    h = block.conv2(F.silu(block.norm2(h)))
+    if block.in_channels != block.out_channels:
+        x = block.conv_shortcut(x) if block.use_conv_shortcut else block.nin_shortcut(x)
+    out: Tensor = x + h
     return out

@@ -12,6 +12,7 @@ from taming.modules.diffusionmodules.model import Decoder, Encoder
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 
 from generators import _vqgan_card
+from generators._group_norm import group_norm
 from generators._vqgan_drawing import draw
 from generators._vqgan_quantise import codes_of, quantise
 from guidegen.errors import ConfigError, WeightsError
@@ -402,3 +403,20 @@ def test_five_steps_are_those_of_vqgan_clip(pair):
             published.copy_(published.maximum(low).minimum(high))
         torch.testing.assert_close(mine, published, atol=1e-4, rtol=0)
     assert not torch.equal(mine, start)
+
+
+def test_the_gradient_of_group_norm_in_half_precision():
+    norm = torch.nn.GroupNorm(4, 16, eps=1e-6).requires_grad_(False)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = 3 * torch.randn(1, 16, 12, 20, generator=torch.Generator().manual_seed(0)) + 1
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    found = []
+    for dtype, compute in ((torch.float64, norm.double()), (torch.bfloat16, None)):
+        seen = x.bfloat16().to(dtype).to(memory_format=torch.channels_last).requires_grad_()
+        out = compute(seen) if compute else group_norm(norm.float(), seen)
+        out.backward(grad.bfloat16().to(dtype))
+        found.append((out.detach().double(), seen.grad.double()))
+    (wanted, pulled), (ours, mine) = found
+    assert (ours - wanted).abs().max() <= 2**-8 * wanted.abs().max()
+    assert (mine - pulled).abs().max() <= 2**-7 * pulled.abs().max()
