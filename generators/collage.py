@@ -126,30 +126,22 @@ class Collage:
         shorter = min(size)
         side = latents["scale"][b, s].exp()
         angle = latents["angle"][b, s] * (30 * torch.pi / 180)
-        cos, sin = angle.cos(), angle.sin()
+        cos, sin = angle.cos() / side, angle.sin() / side
         x, y = latents["place"][b, s].unbind(0)
-        # canvas coordinates in units of the shorter side, then into the patch's square
-        wide, high = width / shorter, height / shorter
-        theta = (
-            torch.stack(
-                [
-                    torch.stack([cos * wide, sin * high, -(cos * x + sin * y)]),
-                    torch.stack([-sin * wide, cos * high, sin * x - cos * y]),
-                ]
-            )
-            / side
-        )
         # shrunk below half its resolution a texture aliases: take a coarser one
         while texture.shape[-1] > 2 * shorter * float(side.detach()) and texture.shape[-1] > 16:
             texture = F.avg_pool2d(texture[None], 2, ceil_mode=True, count_include_pad=False)[0]
-        grid = F.affine_grid(theta[None], [1, 4, height, width], align_corners=False)
+        # canvas coordinates in units of the shorter side, turned into the patch's square
+        right = _centres(width, side.device) * (width / shorter) - x
+        down = (_centres(height, side.device) * (height / shorter) - y)[:, None]
+        grid = torch.stack([cos * right + sin * down, cos * down - sin * right], -1)
         layer = F.grid_sample(
-            texture[None], grid, mode=mode, padding_mode="zeros", align_corners=False
+            texture[None], grid[None], mode=mode, padding_mode="zeros", align_corners=False
         ).clamp(0, 1)
         alpha = layer[:, 3:]
         grey = layer[:, :3].mean(1, keepdim=True) / max(self.vocabulary.lightness(index), 0.15)
-        # one for each channel: the gradient's sum over the whole picture would depend, in its last
-        # bits, on the number of threads
+        # one for each channel: the last bits of a sum over the whole picture, which its gradient
+        # would be, depend on the number of threads
         dye = torch.sigmoid(latents["dye"][b, s]).expand(1, 3, 1, 1)
         colour = torch.sigmoid(latents["tint"][b, s]).view(1, 3, 1, 1)
         # the dye keeps light and shade: lightness relative to the drawing's own mean
@@ -220,6 +212,11 @@ class Collage:
             _mutate({k: v[b] for k, v in changed.items()}, fresh, rng)
         self.constrain_(changed)
         return changed
+
+
+def _centres(pixels: int, device: torch.device) -> Tensor:
+    """Where the centres of pixels lie on a side from -1 to 1."""
+    return (torch.arange(pixels, device=device) * 2 + 1) / pixels - 1
 
 
 def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:

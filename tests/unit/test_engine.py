@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -63,6 +64,18 @@ def test_same_seed_same_pixels_twice_and_among_seven_others(tmp_path):
     assert np.array_equal(alone, again)
     assert np.array_equal(alone, pixels(together[4]))
     assert not np.array_equal(alone, pixels(together[0]))
+
+
+def test_the_same_pixels_on_one_core_and_on_two(tmp_path):
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            pictures = make(config("a cat on a red car", tmp_path, steps=12), write=False)
+            found.append(pixels(pictures[0]))
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*found)
 
 
 def test_the_cutout_micro_batch_changes_two_levels_at_most(tmp_path):
