@@ -24,7 +24,7 @@ COLLAGE = Backend(
             },
             licence="patches: MIT, Apache-2.0, public domain (see ATTRIBUTION.md)",
             source="CLIP-CLOP, Mirowski et al. 2022 (arXiv:2205.03146)",
-            defaults=Defaults(steps=60, lr=0.05, cutouts=8, starts=48, noise=0.02),
+            defaults=Defaults(steps=60, lr=0.05, cutouts=8, starts=16, noise=0.02),
         )
     },
     target="generators.collage:build",
