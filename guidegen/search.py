@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from guidegen.interfaces import Candidate, Latents, Preference, Vocabulary
+from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary
 from guidegen.loop import Loop
 from guidegen.objective import total
 from guidegen.ops import rows
@@ -19,6 +19,7 @@ from guidegen.prompt import Phrase, outline
 # Entries whose thumbnails are looked at: those whose names fit best. Looking at all would cost a
 # CLIP forward pass per entry of the vocabulary.
 _LOOKED_AT = 48
+_AT_ONCE = 16
 
 
 def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Tensor:
@@ -45,10 +46,7 @@ def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Te
     seen = torch.zeros(len(texts), len(unique))
     for perceptor, weight in ensemble:
         words = perceptor.encode_text(list(texts)).cpu()
-        with torch.no_grad():
-            pictures = torch.cat(
-                [perceptor.encode_image(part).float().cpu() for part in thumbnails.split(64)]
-            )
+        pictures = _encode_all(perceptor, thumbnails).cpu()
         seen += weight * _standardised(words @ pictures.T)
     # what was not looked at ranks below what was
     ranked = scores - 10.0
@@ -56,6 +54,18 @@ def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Te
         columns = [column[entry] for entry in entries]
         ranked[row, entries] = scores[row, entries] + seen[row, columns]
     return ranked
+
+
+@torch.no_grad()
+def _encode_all(perceptor: Perceptor, images: Images) -> Tensor:
+    """Features [n, d] of pictures, in chunks of one size, the last filled up.
+
+    For every other size oneDNN makes and keeps kernels of its own: 2 MB more after each prompt.
+    """
+    missing = -len(images) % _AT_ONCE
+    filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
+    parts = [perceptor.encode_image(part).float() for part in filled.split(_AT_ONCE)]
+    return torch.cat(parts)[: len(images)]
 
 
 def _standardised(scores: Tensor) -> Tensor:
