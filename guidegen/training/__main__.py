@@ -126,6 +126,67 @@ def train(
 
 
 @app.command
+def robust(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    start: Path | None = None,
+    state: Path | None = None,
+    steps: int = 6000,
+    sizes: tuple[int, ...] = (64, 96, 128),
+    shares: tuple[float, ...] = (0.6, 0.25, 0.15),
+    batch: int = 128,
+    eps: float = 1.25,
+    attack_steps: int = 1,
+    late_attack_steps: int = 2,
+    lr: float = 5e-4,
+    fare: float = 5.0,
+    ema: float = 0.998,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Fine-tune the image tower on adversarial pictures, so that its gradients draw.
+
+    Goes on where an earlier call was stopped. Clean and adversarial scores go to OUT/curves.jsonl.
+
+    Args:
+        data: captioned images: zip, folder with captions.jsonl, or name.png beside name.txt.
+        out: model folder to write, again at every evaluation.
+        start: model folder to start from; by default the embedded CLIP.
+        state: file of the training state; by default beside `out`.
+        steps: optimiser steps.
+        sizes: sides of the pictures, rising.
+        shares: part of the steps at each of them; together 1.
+        batch: pictures a step at the first size; as many pixels at the others.
+        eps: L2 radius of the attack on a picture of 128 px in [0, 1].
+        attack_steps: gradient steps of the attack.
+        late_attack_steps: the same at the last size.
+        lr: peak learning rate.
+        fare: weight of staying near the original embedding of the clean picture.
+        ema: decay of the average of the weights, which is what is kept.
+        evaluate_every: steps between evaluations.
+        seed: of everything random.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training import robust_run
+    from guidegen.training.robust import RobustConfig
+
+    config = RobustConfig(
+        steps=steps, sizes=sizes, shares=shares, batch=batch, eps=eps, attack_steps=attack_steps,
+        late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
+    )  # fmt: skip
+    scores = robust_run.run(
+        data, out, start=start or Path(__file__).parents[1] / "embedded" / "clip",
+        state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
+        evaluate_every=evaluate_every, seed=seed, device=device,
+    )  # fmt: skip
+    for line in scores:
+        print(line)
+
+
+@app.command
 def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
     """How well pictures find their captions among 256, by split.
 

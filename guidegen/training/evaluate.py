@@ -75,12 +75,17 @@ def draw(
     return positions, list(captions)
 
 
+def side_of(model: Any) -> int:
+    """Side in pixels of the square pictures that a model's image tower takes."""
+    size = model.visual.image_size
+    return int(size[0] if isinstance(size, tuple) else size)
+
+
 @torch.inference_mode()
 def encode_cutouts(model: Any, cutouts: NDArray[np.uint8], *, batch: int = 128) -> Tensor:
     """Unit-norm features [n, d] of RGBA cut-outs [n, S, S, 4], each on white."""
     device = next(model.parameters()).device
-    size = model.visual.image_size
-    side = size[0] if isinstance(size, tuple) else size
+    side = side_of(model)
     mean = torch.tensor(model.visual.preprocess_cfg["mean"], device=device).view(3, 1, 1)
     std = torch.tensor(model.visual.preprocess_cfg["std"], device=device).view(3, 1, 1)
     parts = []
