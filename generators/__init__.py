@@ -1,6 +1,7 @@
 """The generator backends that ship with guidegen. Torch-free: each names the module it lives in."""
 
-from generators import _biggan_card, _vqgan_card
+from generators.biggan import card as biggan_card
+from generators.vqgan import card as vqgan_card
 from guidegen.backend import Backend, Defaults, GeneratorInfo
 
 COLLAGE = Backend(
@@ -27,7 +28,7 @@ COLLAGE = Backend(
             defaults=Defaults(steps=60, lr=0.05, cutouts=8, starts=16, noise=0.02),
         )
     },
-    target="generators.collage:build",
+    target="generators.collage.generator:build",
 )
 
 FOURIER = Backend(
@@ -68,14 +69,14 @@ PIXELS = Backend(
 
 VQGAN = Backend(
     name="vqgan",
-    variants=_vqgan_card.VARIANTS,
-    target="generators.vqgan:build",
-    describe="generators._vqgan_card:describe",
+    variants=vqgan_card.VARIANTS,
+    target="generators.vqgan.generator:build",
+    describe="generators.vqgan.card:describe",
 )
 
 BIGGAN = Backend(
     name="biggan",
-    variants=_biggan_card.VARIANTS,
-    target="generators.biggan:build",
-    describe="generators._biggan_card:describe",
+    variants=biggan_card.VARIANTS,
+    target="generators.biggan.generator:build",
+    describe="generators.biggan.card:describe",
 )

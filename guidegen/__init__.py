@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guidegen.config import RunConfig
-    from guidegen.engine import Picture
+    from guidegen.engine.generate import Picture
     from guidegen.errors import GuidegenError
     from guidegen.recorders import Recorder
 
@@ -24,7 +24,7 @@ __all__ = ["GuidegenError", "Picture", "RunConfig", "generate"]
 
 _LAZY = {
     "GuidegenError": "guidegen.errors",
-    "Picture": "guidegen.engine",
+    "Picture": "guidegen.engine.generate",
     "RunConfig": "guidegen.config",
 }
 
@@ -48,8 +48,8 @@ def generate(
         GuidegenError: see `guidegen.errors`; anything that can be refused is refused before work
             starts.
     """
-    from guidegen import engine
     from guidegen.config import make_config
+    from guidegen.engine.generate import generate as make_pictures
 
     write = settings.get("out", "") is not None
     if not write:
@@ -60,7 +60,7 @@ def generate(
         from guidegen.recorders.progress import Progress
 
         watchers.append(Progress(config.prompt))
-    (picture,) = engine.generate([config], recorders=lambda _: watchers, write=write)
+    (picture,) = make_pictures([config], recorders=lambda _: watchers, write=write)
     return picture
 
 

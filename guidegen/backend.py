@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from guidegen.errors import ConfigError, UnknownNameError
-from guidegen.weights import find_stored, stored_names
+from guidegen.weights.store import find_stored, stored_names
 
 
 @dataclass(frozen=True)

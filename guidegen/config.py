@@ -23,8 +23,8 @@ from pydantic import (
 
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.presets import PRESETS, apply_preset
-from guidegen.prompt import parse_scenes
-from guidegen.prompt_kinds import parse_image_prompt, parse_noise_prompt
+from guidegen.prompt.grammar import parse_scenes
+from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096

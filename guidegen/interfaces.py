@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from guidegen.backend import GeneratorInfo
-from guidegen.prompt import Phrase, Prompt
+from guidegen.prompt.grammar import Phrase, Prompt
 
 __all__ = [
     "Candidate", "Encodes", "Entry", "Generator", "Images", "Latents", "LoopState", "Perceptor",

@@ -18,7 +18,7 @@ def perceptor_precision(
     Args:
         precision: "auto", "fp32", "bf16" or "fp16".
         device: where the tower computes.
-        half_pays: the tower is faster in bf16 on a CPU, see `guidegen.clip_speed`.
+        half_pays: the tower is faster in bf16 on a CPU, see `guidegen.clip.fused`.
 
     Raises:
         ConfigError: an unknown name, or fp16 on a CPU.

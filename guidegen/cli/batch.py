@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from guidegen import runs
+from guidegen.batch.prompt_list import PromptList, PromptListError
+from guidegen.batch.variables import parse_variable
 from guidegen.cli.generate import DRAW, Flag, declare, signature
 from guidegen.config import RunConfig, read_toml
 from guidegen.errors import ConfigError, GuidegenError, OutputError
-from guidegen.prompt_list import PromptList, PromptListError
-from guidegen.prompt_templates import parse_variable
+from guidegen.runs import store
 
 if TYPE_CHECKING:
-    from guidegen.batch import Executor
-    from guidegen.batch_results import Result
+    from guidegen.batch.results import Result
+    from guidegen.batch.run import Executor
     from guidegen.cli.batch_progress import ListProgress
 
 HELP = """\
@@ -60,7 +60,7 @@ def batch(
     far = engine == "ray" or any(v is not None for v in (address, workers, cores_per_worker))
     executor = _executor(engine, address, workers, cores_per_worker)
     folder = Path(given.get("out") or below.get("out") or _folder(file))
-    if runs.is_picture(folder):
+    if store.is_picture(folder):
         raise OutputError(f"a list needs a folder, not a picture: --out {folder.with_suffix('')}")
     jobs = PromptList(
         file,
@@ -83,7 +83,7 @@ def batch(
 
 def _usable(config: RunConfig) -> None:
     """Refuse settings that can't be drawn here; the first call loads torch."""
-    from guidegen import resolve
+    from guidegen.engine import resolve
 
     resolve.check([config])
 
@@ -102,7 +102,7 @@ def _draw(
     retry_failed: bool,
     quiet: bool,
 ) -> None:
-    from guidegen.batch import run_list
+    from guidegen.batch.run import run_list
     from guidegen.cli.batch_progress import ListProgress
 
     total = jobs.total - len(jobs.repeats)
@@ -164,7 +164,7 @@ def _announce(jobs: PromptList, folder: Path) -> None:
 
 
 def _folder(file: Path) -> Path:
-    return Path("outputs") / runs.slug(file.stem)
+    return Path("outputs") / store.slug(file.stem)
 
 
 def _executor(
@@ -179,13 +179,13 @@ def _executor(
         if value is not None and value < 1:
             raise ConfigError(f"{flag}: at least 1, not {value}")
     if engine == "ray" or named:
-        from guidegen.batch_ray import Ray, require_ray
+        from guidegen.batch.ray_executor import Ray, require_ray
 
         require_ray()
         return lambda: Ray(address=address, workers=workers, cores_per_worker=cores)
 
     def local() -> Any:
-        from guidegen.batch import Local
+        from guidegen.batch.run import Local
 
         return Local()
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from guidegen import registry, runs
+from guidegen import registry
 from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
 from guidegen.errors import ConfigError, RunInterruptedError
+from guidegen.runs import store
 
 if TYPE_CHECKING:
-    from guidegen.engine import Picture
+    from guidegen.engine.generate import Picture
 
 _SHORT = {"generator": "-g", "out": "-o"}
 # As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
@@ -87,7 +88,7 @@ def _refuse_early(configs: Sequence[RunConfig]) -> None:
     """Refuse what can be refused before torch is loaded, which takes seconds."""
     for name in dict.fromkeys(config.generator for config in configs):
         registry.find(name)
-    runs.check_writable(configs[0].out)
+    store.check_writable(configs[0].out)
 
 
 def _announce(configs: Sequence[RunConfig], *, count: int, drawn: bool) -> None:
@@ -102,7 +103,7 @@ def _announce(configs: Sequence[RunConfig], *, count: int, drawn: bool) -> None:
 
 def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
     """Make the pictures; paths go to stdout, how far it is to stderr."""
-    from guidegen import engine
+    from guidegen.engine.generate import generate as make_pictures
     from guidegen.recorders.progress import Progress
 
     def recorders(batch: Sequence[RunConfig]) -> Sequence[Progress]:
@@ -111,7 +112,7 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
 
     finished = 0
     try:
-        for picture in engine.generate(configs, recorders=recorders, force=force):
+        for picture in make_pictures(configs, recorders=recorders, force=force):
             finished += 1
             # The path alone, and at once, so that scripts can use it.
             print(picture.path, flush=True)

@@ -24,7 +24,7 @@ from guidegen.cli.resume import resume
 from guidegen.cli.show import show
 from guidegen.cli.video import video
 from guidegen.errors import GuidegenError, RunInterruptedError
-from guidegen.metadata import own_version
+from guidegen.utils.versions import own_version
 
 USAGE = 2
 BUG = 70

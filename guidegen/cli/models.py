@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from guidegen.checkpoint_registry import CLIP, Checkpoint, read_registry
 from guidegen.cli.help import Columns
 from guidegen.errors import ConfigError, GuidegenError, WeightsError
+from guidegen.weights.catalog import CLIP, Checkpoint, read_registry
 
 if TYPE_CHECKING:
-    from guidegen.transfers import Progress
+    from guidegen.weights.http import Progress
 
 HELP = """\
 Models that guidegen can draw with: which there are, which are here, and getting them.
@@ -73,7 +73,7 @@ def pull(
     known = read_registry(registry)
     # a wrong name is refused before the others are fetched
     wanted = [known.find(name) for name in dict.fromkeys(names)]
-    from guidegen.pulling import pull as get
+    from guidegen.weights.pull import pull as get
 
     note = (lambda text: None) if quiet else _note
     for checkpoint in wanted:
@@ -90,7 +90,7 @@ def verify(
     registry: _Registry = None,
 ) -> None:
     """Compare the SHA-256 of what is here, and of what ships with guidegen, with the recorded."""
-    from guidegen.verifying import check_names, checks
+    from guidegen.weights.verify import check_names, checks
 
     known = read_registry(registry)
     found = checks(known)
@@ -131,8 +131,8 @@ def import_(
 ) -> None:
     """Convert a checkpoint file to safetensors, executing nothing that is in it."""
     published = read_registry(registry).checkpoints.get(name)
-    from guidegen.conversion import import_checkpoint
-    from guidegen.weights import store_folder
+    from guidegen.weights.convert import import_checkpoint
+    from guidegen.weights.store import store_folder
 
     done = import_checkpoint(
         file, name, store_folder(), config=config, published=published, force=force
@@ -144,7 +144,7 @@ def import_(
 
 
 def _rows(checkpoints: Any) -> list[dict[str, Any]]:
-    from guidegen.weights import find_stored, installed
+    from guidegen.weights.store import find_stored, installed
 
     rows = [_row(one, _state(one)) for one in checkpoints.values()]
     for name in installed():
@@ -173,10 +173,10 @@ def _row(one: Checkpoint, state: str) -> dict[str, Any]:
 
 
 def _state(one: Checkpoint) -> str:
-    from guidegen.weights import find_stored
+    from guidegen.weights.store import find_stored
 
     if one.family == CLIP:
-        from guidegen.downloads import in_hub_cache
+        from guidegen.weights.download import in_hub_cache
 
         return "here" if any(in_hub_cache(source) for source in one.sources) else "not here"
     try:

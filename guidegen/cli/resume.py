@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from guidegen import runs
 from guidegen.cli.generate import draw
 from guidegen.errors import ConfigError
+from guidegen.runs import store
 
 
 def resume(
@@ -23,14 +23,14 @@ def resume(
     """
     if not paths:
         raise ConfigError("name the run to go on with: guidegen resume outputs/...")
-    found = [runs.Run.load(path if path.is_dir() else path.parent) for path in paths]
+    found = [store.Run.load(path if path.is_dir() else path.parent) for path in paths]
     if not quiet:
         for run in found:
             if run.status == "finished":
                 print(f"{run.path} is finished", file=sys.stderr)
-    from guidegen import engine
+    from guidegen.engine.generate import check_same
 
     for run in found:
-        engine.check_same(run)
+        check_same(run)
     configs = [run.config.model_copy(update={"out": run.path.parent}) for run in found]
     draw(configs, force=False, quiet=quiet)

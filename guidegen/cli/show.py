@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from guidegen import metadata, runs
+from guidegen.runs import metadata, store
 
 
 def show(
@@ -16,7 +16,7 @@ def show(
     json_: Annotated[bool, Parameter(name="--json", help="Print JSON.")] = False,
 ) -> None:
     """Show how a picture was made, and the command that makes it again."""
-    data = _run(picture) if picture.is_dir() or picture.name == runs.MANIFEST else _image(picture)
+    data = _run(picture) if picture.is_dir() or picture.name == store.MANIFEST else _image(picture)
     if json_:
         print(json.dumps(data, ensure_ascii=False, indent=2))
         return
@@ -31,7 +31,7 @@ def show(
 
 
 def _run(path: Path) -> dict[str, Any]:
-    data = runs.Run.load(path).to_dict()
+    data = store.Run.load(path).to_dict()
     for name in ("format", "digest"):
         data.pop(name)
     return data

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from guidegen.errors import ConfigError
-from guidegen.runs import Run
+from guidegen.runs.store import Run
 from guidegen.video.settings import Ease, Format, VideoSettings, check_place, choose_format
 
 Fps = Annotated[
@@ -70,8 +70,8 @@ def video(
     places = [out or group[0].path / f"{_name(group)}.{kind}" for group in groups]
     for place in places:
         check_place(place)
+    from guidegen.video.playback import trajectory
     from guidegen.video.render import render
-    from guidegen.video.sources import trajectory
 
     for run in found:
         trajectory(run)

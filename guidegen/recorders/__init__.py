@@ -15,7 +15,7 @@ __all__ = ["Every", "Harmless", "Recorder", "Write", "record"]
 
 log = logging.getLogger(__name__)
 
-# Writes a whole file of a run under a name, or nothing: `guidegen.runs.Run.write`.
+# Writes a whole file of a run under a name, or nothing: `guidegen.runs.store.Run.write`.
 Write = Callable[[str, bytes], object]
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from guidegen.errors import OutputError
-from guidegen.failpoints import failpoint
 from guidegen.interfaces import Step
+from guidegen.utils.failpoints import failpoint
 
 
 class Jsonl:

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guidegen.encoders import LIVE_MP4, Encoder, Frame
 from guidegen.errors import OutputError
-from guidegen.failpoints import failpoint
 from guidegen.interfaces import Step
+from guidegen.media.mp4 import finish, prepend, trim
+from guidegen.media.video_encoder import LIVE_MP4, Encoder, Frame
 from guidegen.ops import to_bytes
-from guidegen.remux import finish, prepend, trim
+from guidegen.utils.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _EARLIER = "progress.old.mp4"
 _WAITING = 64
 _LONGEST = 20.0  # seconds that a video may last where nobody says which steps it shows
 
-# Yields a temporary path that becomes the given one at the end: `guidegen.runs.replacing`.
+# Yields a temporary path that becomes the given one at the end: `guidegen.utils.files.replacing`.
 Replacing = Callable[[Path], AbstractContextManager[Path]]
 
 

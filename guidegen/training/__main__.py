@@ -11,9 +11,9 @@ from cyclopts import App
 from guidegen.errors import GuidegenError
 
 app = App(name="guidegen.training", help="Make the small models that guidegen embeds.")
-app.command("guidegen.training.packages:rebuild", name="data", help="Rebuild the pictures.")
+app.command("guidegen.training.data.packages:rebuild", name="data", help="Rebuild the pictures.")
 app.command(
-    "guidegen.training.atlas:build_atlas", name="patches", help="Make the collage's patches."
+    "guidegen.training.data.atlas:build_atlas", name="patches", help="Make the collage's patches."
 )
 
 
@@ -50,7 +50,7 @@ def distil(
         seed: of the student's start and order; the texts do not depend on it.
         device: auto, cpu, cuda...
     """
-    from guidegen.training import distil_run
+    from guidegen.training.clip import distil_run
 
     report = distil_run.run(
         data, out, cache=cache, wordnet=wordnet, teacher=teacher, sentences=sentences,
@@ -106,8 +106,8 @@ def train(
         seed: of everything random.
         device: auto, cpu, cuda...
     """
-    from guidegen.training import train_run
-    from guidegen.training.trainer import TrainConfig
+    from guidegen.training.clip import train_run
+    from guidegen.training.clip.trainer import TrainConfig
 
     scratch = image_init == "none"
     config = TrainConfig(
@@ -170,15 +170,16 @@ def robust(
         seed: of everything random.
         device: auto, cpu, cuda...
     """
-    from guidegen.training import robust_run
-    from guidegen.training.robust import RobustConfig
+    from guidegen.training.clip import robust_run
+    from guidegen.training.clip.robust import RobustConfig
+    from guidegen.weights.store import embedded
 
     config = RobustConfig(
         steps=steps, sizes=sizes, shares=shares, batch=batch, eps=eps, attack_steps=attack_steps,
         late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
     )  # fmt: skip
     scores = robust_run.run(
-        data, out, start=start or Path(__file__).parents[1] / "embedded" / "clip",
+        data, out, start=start or embedded("clip"),
         state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
         evaluate_every=evaluate_every, seed=seed, device=device,
     )  # fmt: skip
@@ -195,8 +196,9 @@ def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
         data: captioned images with the splits train, val and val_concept.
         device: auto, cpu, cuda...
     """
-    from guidegen.training import dataset, train_run
-    from guidegen.training import evaluate as scoring
+    from guidegen.training.clip import evaluate as scoring
+    from guidegen.training.clip import train_run
+    from guidegen.training.data import dataset
     from guidegen.training.device import choose
 
     evaluator = scoring.Evaluator(dataset.CaptionedImages(data))
@@ -246,14 +248,14 @@ def vqgan(
         seed: of everything random.
         device: auto, cpu, cuda...
     """
-    from guidegen.training import vqgan_run
-    from guidegen.training.vqgan import VQGANConfig
+    from guidegen.training.vqgan import run
+    from guidegen.training.vqgan.trainer import VQGANConfig
 
     config = VQGANConfig(
         steps=steps, plain_steps=plain_steps, early_share=early_share, batch=batch, lr=lr,
         ema=ema, compile=fuse,
     )  # fmt: skip
-    scores = vqgan_run.run(
+    scores = run.run(
         data, out, clip_folder=clip, state_file=state or out.with_name(f"{out.name}.state.pt"),
         config=config, n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every,
         seed=seed, device=device,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Latents
-from guidegen.metadata import captions
-from guidegen.runs import Run
+from guidegen.runs.metadata import captions
+from guidegen.runs.store import Run
 from guidegen.video.interpolate import between, row
+from guidegen.video.playback import Source, decode, open_source, pictures, to_frame
 from guidegen.video.render import Progress, write
 from guidegen.video.settings import VideoSettings, check_place, ease, width_for
-from guidegen.video.sources import Source, decode, open_source, pictures, to_frame
 
 
 def default_place(runs: Sequence[Run], suffix: str) -> Path:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from guidegen.encoders import KINDS, Encoder, Frame
-from guidegen.metadata import captions
-from guidegen.runs import Run, replacing
+from guidegen.media.video_encoder import KINDS, Encoder, Frame
+from guidegen.runs.metadata import captions
+from guidegen.runs.store import Run
+from guidegen.utils.files import replacing
 from guidegen.video.interpolate import at
+from guidegen.video.playback import Source, open_source, pictures, to_frame
 from guidegen.video.settings import VideoSettings, check_place, positions, width_for
-from guidegen.video.sources import Source, open_source, pictures, to_frame
 
 # Called with (frames done, frames in all).
 Progress = Callable[[int, int], object]

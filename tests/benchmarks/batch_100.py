@@ -68,8 +68,8 @@ def child(file: Path, folder: Path, width: int, flags: list[str]) -> tuple[float
 
 
 def draw(file: Path, folder: Path, width: int, flags: list[str]) -> None:
-    from guidegen.batch import Local, run_list
-    from guidegen.prompt_list import PromptList
+    from guidegen.batch.prompt_list import PromptList
+    from guidegen.batch.run import Local, run_list
 
     names = [flag.removeprefix("--").replace("-", "_") for flag in flags[::2]]
     settings = dict(zip(names, flags[1::2], strict=True))

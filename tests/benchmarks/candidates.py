@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from guidegen import engine
+from guidegen.clip.perceptor import load_perceptor
 from guidegen.config import RunConfig, make_config
-from guidegen.perceptor import load_perceptor
+from guidegen.engine import generate as engine
 
 PROMPTS = [
     "a red apple", "a cat", "a ship on the sea", "two trees", "a blue car", "the moon at night",

@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 from guidegen.config import make_config
-from guidegen.contact_sheet import contact_sheet
-from guidegen.engine import generate
+from guidegen.engine.generate import generate
+from guidegen.media.contact_sheet import contact_sheet
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
-from guidegen.perceptor import load_ensemble
+from guidegen.clip.perceptor import load_ensemble
+from guidegen.guidance.search import rank
 from guidegen.registry import find
-from guidegen.search import rank
 
 
 def main() -> None:

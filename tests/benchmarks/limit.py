@@ -119,7 +119,7 @@ def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
         if repetition:
             clock.next()
         one_step(loop, latents, clock.time)
-    from guidegen.optimize import optimize
+    from guidegen.guidance.optimize import optimize
 
     steps = optimize(loop, latents)
     next(steps)

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torchvision.transforms.functional import pil_to_tensor
 
+from guidegen.clip.perceptor import encode_prompt, load_ensemble
 from guidegen.config import make_config
-from guidegen.engine import generate
-from guidegen.perceptor import encode_prompt, load_ensemble
+from guidegen.engine.generate import generate
 
 HERE = Path(__file__).parent
 # What changes against the defaults. "big-sleep settings" are that program's loop on our generator:

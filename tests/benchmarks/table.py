@@ -34,8 +34,8 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure(args.one, args.store, args.device, args.steps)))
         return
-    from guidegen.checkpoint_registry import read_registry
     from guidegen.registry import backends
+    from guidegen.weights.catalog import read_registry
 
     generators = [
         backend.info(variant).name for backend in backends().values() for variant in backend.names()
@@ -72,7 +72,7 @@ def measure(name: str, store: Path, device: str, steps: int) -> dict[str, object
     import torch
 
     from guidegen.config import make_config
-    from guidegen.engine import generate
+    from guidegen.engine.generate import generate
     from guidegen.registry import backends
 
     is_generator = name.partition("/")[0] in backends()
@@ -116,9 +116,9 @@ def random_generator(name: str, store: Path) -> int:
     """Random weights of the published shapes in the store; how many numbers they are."""
     from safetensors import safe_open
 
-    from guidegen.checkpoint_registry import read_registry
-    from guidegen.weights import find_stored
-    from tests.synthetic import settled_biggan_state, vqgan_state, write_stored
+    from guidegen.weights.catalog import read_registry
+    from guidegen.weights.store import find_stored
+    from tests.helpers.synthetic import settled_biggan_state, vqgan_state, write_stored
 
     published = read_registry().checkpoints.get(name)
     if published is not None and published.config and find_stored(name) is None:
@@ -168,7 +168,7 @@ def count(perceptor: str) -> int:
     """Numbers in the weights of a local CLIP."""
     from safetensors import safe_open
 
-    from guidegen.weights import embedded
+    from guidegen.weights.store import embedded
 
     folder = embedded("clip") if perceptor == "embedded" else Path(perceptor.partition(":")[2])
     with safe_open(folder / "open_clip_model.safetensors", "pt") as file:

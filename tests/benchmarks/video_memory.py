@@ -19,7 +19,7 @@ MEGA = 2**20
 
 def render(run: Path, seconds: float, fps: float, size: int) -> None:
     """In a process of its own: render, then say what it took."""
-    from guidegen.runs import Run
+    from guidegen.runs.store import Run
     from guidegen.video.render import render
     from guidegen.video.settings import VideoSettings
 

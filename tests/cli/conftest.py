@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 import guidegen
-from guidegen import metadata
 from guidegen.cli.main import main
-from guidegen.runs import RunStore, check_writable, picture_path, write_atomic
+from guidegen.runs import metadata
+from guidegen.runs.store import RunStore, check_writable, picture_path
+from guidegen.utils.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FakeEngine(ModuleType):
     """Writes real run directories; `before(index)` runs before each picture."""
 
     def __init__(self):
-        super().__init__("guidegen.engine")
+        super().__init__("guidegen.engine.generate")
         self.calls = []
         self.before = lambda index: None
 
@@ -58,7 +59,7 @@ class FakeEngine(ModuleType):
 @pytest.fixture
 def engine(monkeypatch):
     fake = FakeEngine()
-    monkeypatch.setitem(sys.modules, "guidegen.engine", fake)
+    monkeypatch.setitem(sys.modules, "guidegen.engine.generate", fake)
     monkeypatch.setattr(guidegen, "engine", fake, raising=False)
     return fake
 

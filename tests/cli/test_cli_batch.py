@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from guidegen import failpoints
 from guidegen.cli.batch_progress import ListProgress, duration
-from tests.tiny_clip import make_tiny_clip
+from guidegen.utils import failpoints
+from tests.helpers.tiny_clip import make_tiny_clip
 
 FAST = ["-g", "pixels", "--size", "32", "--steps", "2", "--cutouts", "2", "--device", "cpu"]
 

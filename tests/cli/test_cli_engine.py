@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors import safe_open
 
 import guidegen
-from guidegen import metadata
-from guidegen.runs import Run
-from tests.tiny_clip import make_tiny_clip
+from guidegen.runs import metadata
+from guidegen.runs.store import Run
+from tests.helpers.tiny_clip import make_tiny_clip
 
 FAST = ["-g", "pixels", "--size", "32", "--steps", "3", "--cutouts", "2", "--device", "cpu"]
 

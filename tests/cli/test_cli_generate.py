@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from guidegen import metadata
 from guidegen.cli.generate import plan
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import ConfigError, OptimizationError, RunInterruptedError, WeightsError
+from guidegen.runs import metadata
 
 FLAGS = [
     "--negative=blur", "--negative", "-x", "--template", "a photo of {}", "-g", "fourier",

@@ -11,10 +11,11 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from guidegen import registry, weights
-from guidegen.checkpoint_registry import read_registry
-from guidegen.locks import locked
-from tests.synthetic import (
+from guidegen import registry
+from guidegen.utils.locks import locked
+from guidegen.weights import store as weights
+from guidegen.weights.catalog import read_registry
+from tests.helpers.synthetic import (
     BIGGAN_FAMILIES,
     VQGAN_FAMILIES,
     biggan_config,
@@ -25,8 +26,8 @@ from tests.synthetic import (
     write_lightning,
     write_vqgan,
 )
-from tests.tiny_clip import make_tiny_clip
-from tests.unit.test_downloads import serving
+from tests.helpers.tiny_clip import make_tiny_clip
+from tests.unit.weights.test_download import serving
 
 HEAVY = ("torch", "numpy", "PIL", "open_clip", "torchvision", "huggingface_hub", "yaml")
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from tests.unit.test_video_render import make_run
-from tests.videos import frames
+from tests.helpers.videos import frames
+from tests.unit.video.test_render import make_run
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 
 from guidegen.interfaces import Encodes, Generator, Preference, Proposes
 from guidegen.ops import floating, rows
-from guidegen.prompt import Phrase
+from guidegen.prompt.grammar import Phrase
 from guidegen.registry import backends
-from tests.synthetic import write_stored_biggan, write_stored_vqgan
+from tests.helpers.synthetic import write_stored_biggan, write_stored_vqgan
 
 # Of backends whose weights are downloaded, a model of each kind with random ones
 SYNTHETIC = {

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from guidegen.clip.perceptor import load_perceptor
 from guidegen.errors import WeightsError
 from guidegen.interfaces import Perceptor
-from guidegen.perceptor import load_perceptor
-from guidegen.weights import embedded
-from tests.tiny_clip import make_tiny_clip
+from guidegen.weights.store import embedded
+from tests.helpers.tiny_clip import make_tiny_clip
 
 
 @pytest.fixture(scope="module", params=["tiny", "embedded"])

@@ -27,8 +27,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import Normalize
 
-from tests.synthetic import write_stored_biggan
-from tests.tiny_clip import MODEL, PREPROCESS
+from tests.helpers.synthetic import write_stored_biggan
+from tests.helpers.tiny_clip import MODEL, PREPROCESS
 
 HERE = Path(__file__).parent
 FIGURES, LATENTS = HERE / "big_sleep.json", HERE / "big_sleep.safetensors"

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from generators import BIGGAN
+from guidegen.clip.perceptor import load_perceptor
 from guidegen.cutouts import BigSleepCutouts
 from guidegen.cutouts.big_sleep import Crops, boxes
+from guidegen.guidance.averaging import averaged
+from guidegen.guidance.objective import Eye, Objective, Target
+from guidegen.guidance.optimize import Loop, LoopSettings, optimize
 from guidegen.interfaces import Candidate
-from guidegen.objective import Eye, Objective, Target
-from guidegen.optimize import Loop, LoopSettings, optimize
-from guidegen.perceptor import load_perceptor
 from guidegen.presets import PRESETS
-from guidegen.steps import averaged
 from tests.golden.record_big_sleep import (
     CASES,
     CUTOUTS,

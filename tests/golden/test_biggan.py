@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from generators import BIGGAN
-from generators._biggan_latents import few_classes_prior, moments_prior, soft_top_k
-from generators._biggan_network import FoldedBigGAN, load
+from generators.biggan.latents import few_classes_prior, moments_prior, soft_top_k
+from generators.biggan.network import FoldedBigGAN, load
 from guidegen.errors import WeightsError
 from guidegen.interfaces import Preference
-from guidegen.prompt import Phrase
-from guidegen.weights import stored
-from tests.synthetic import biggan_config, biggan_state, write_stored, write_stored_biggan
+from guidegen.prompt.grammar import Phrase
+from guidegen.weights.store import stored
+from tests.helpers.synthetic import biggan_config, biggan_state, write_stored, write_stored_biggan
 
 NAMES = ["biggan/deep-128", "biggan/deep-256", "biggan/deep-512"]
 # 51 statistics: also at truncations where the package finds the right row

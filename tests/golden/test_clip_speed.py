@@ -12,11 +12,11 @@ import torch
 from open_clip import model as parts
 from torch import nn
 
-from guidegen.clip_loading import load_folder, local_folder
-from guidegen.clip_speed import is_efficientnet, is_plain_vit, quickened
-from guidegen.clip_speed_cnn import NHWCEfficientNet
-from guidegen.clip_speed_vit import FlatViT
-from guidegen.weights import embedded
+from guidegen.clip.fused import is_efficientnet, is_plain_vit, quickened
+from guidegen.clip.fused_cnn import NHWCEfficientNet
+from guidegen.clip.fused_vit import FlatViT
+from guidegen.weights.open_clip_weights import load_folder, local_folder
+from guidegen.weights.store import embedded
 
 CPU = torch.device("cpu")
 VIT = {"image_size": 32, "layers": 3, "width": 64, "head_width": 16, "patch_size": 8}
@@ -118,7 +118,7 @@ def test_vits_in_bf16():
 
 def test_long_sequences_take_the_other_kernel(monkeypatch):
     visual = tower()
-    monkeypatch.setattr("guidegen.clip_speed_vit._LONG", 4)
+    monkeypatch.setattr("guidegen.clip.fused_vit._LONG", 4)
     same(visual, 32)
 
 
@@ -176,8 +176,8 @@ def test_siglip_is_left_alone():
 def test_start_up_leaves_transformers_until_a_text_tower_asks():
     script = """
 import sys
-from guidegen.clip_loading import load_folder
-from guidegen.weights import embedded
+from guidegen.weights.open_clip_weights import load_folder
+from guidegen.weights.store import embedded
 load_folder(embedded("clip"))
 assert "transformers" not in sys.modules
 import open_clip

@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 from taming.modules.diffusionmodules.model import Decoder, Encoder
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 
-from generators import _vqgan_card
-from generators._group_norm import group_norm
-from generators._vqgan_drawing import draw
-from generators._vqgan_quantise import codes_of, quantise
+from generators.vqgan import card
+from generators.vqgan.drawing import draw
+from generators.vqgan.group_norm import group_norm
+from generators.vqgan.quantise import codes_of, quantise
 from guidegen.errors import ConfigError, WeightsError
 from guidegen.interfaces import Preference
 from guidegen.precision import autocast
-from guidegen.prompt import Phrase
+from guidegen.prompt.grammar import Phrase
 from guidegen.registry import backends
-from guidegen.weights import stored
-from tests.synthetic import vqgan_config, vqgan_state, write_stored, write_stored_vqgan
+from guidegen.weights.store import stored
+from tests.helpers.synthetic import vqgan_config, vqgan_state, write_stored, write_stored_vqgan
 
 SIZE = (64, 96)
 MODELS = {
@@ -138,7 +138,7 @@ def test_the_quantiser_is_vectorquantizer2(k):
 def test_a_large_codebook_is_searched_in_parts(monkeypatch):
     codebook, z = noise(50, 8), noise(2, 8, 9, 11, seed=1)
     whole = codes_of(z, codebook)
-    monkeypatch.setattr("generators._vqgan_quantise._AT_ONCE", 350)
+    monkeypatch.setattr("generators.vqgan.quantise._AT_ONCE", 350)
     assert torch.equal(codes_of(z, codebook), whole)
 
 
@@ -193,7 +193,7 @@ def test_the_constraint_is_the_codebooks_range_and_idempotent(pair):
     assert torch.equal(once, latents["z"])
 
 
-@pytest.mark.parametrize("start", _vqgan_card.STARTS)
+@pytest.mark.parametrize("start", card.STARTS)
 def test_starts_follow_from_the_seed_alone(store, start):
     ours = load("vqgan/tiny-f8", start=start)
     alone = ours.init(1, rngs=rngs(5))["z"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from guidegen.objective import Eye, Objective, Target
+from guidegen.guidance.objective import Eye, Objective, Target
 
 CASES = {
     "one": [(1.0, -math.inf)],

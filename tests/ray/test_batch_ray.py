@@ -9,10 +9,10 @@ import time
 import pytest
 import torch
 
+from guidegen.batch.prompt_list import PromptList
 from guidegen.errors import RunInterruptedError
-from guidegen.prompt_list import PromptList
-from tests.lists import draw, fast, pictures, rows
-from tests.tiny_clip import make_tiny_clip
+from tests.helpers.lists import draw, fast, pictures, rows
+from tests.helpers.tiny_clip import make_tiny_clip
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.ray
@@ -47,7 +47,7 @@ def cluster():
 
 @pytest.fixture
 def executor(cluster):
-    from guidegen.batch_ray import Ray
+    from guidegen.batch.ray_executor import Ray
 
     return Ray()
 
@@ -91,7 +91,7 @@ def test_same_pictures_while_workers_die_and_a_poison_is_reported(
 
 
 def test_a_node_that_goes_takes_no_job_with_it(tmp_path, settings, cluster, executor):
-    from guidegen.batch import run_list
+    from guidegen.batch.run import run_list
 
     node = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
     cluster.wait_for_nodes()

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["guidegen.engine", "guidegen.cli.main", "open_clip"])
+CHILDREN.set_forkserver_preload(["guidegen.engine.generate", "guidegen.cli.main", "open_clip"])
 
 
 def guidegen(*words, cwd, fail="", log=None, **env):

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from tests.lists import pictures, rows
+from tests.helpers.lists import pictures, rows
+from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen
-from tests.tiny_clip import make_tiny_clip
 
 KILLED = -signal.SIGKILL
 JOBS = 11  # a batch of eight and one of three

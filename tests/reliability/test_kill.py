@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen, leftovers, losses, pictures
-from tests.tiny_clip import make_tiny_clip
 
 KILLED = -signal.SIGKILL
 

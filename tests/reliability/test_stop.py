@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen, leftovers, pictures, start
-from tests.tiny_clip import make_tiny_clip
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 
 from guidegen.recorders import record
 from guidegen.recorders.video import LiveVideo
-from guidegen.runs import replacing
+from guidegen.utils.files import replacing
+from tests.helpers.tiny_clip import make_tiny_clip
+from tests.helpers.videos import frames, playable, step, which
 from tests.reliability.harness import guidegen, pictures
-from tests.tiny_clip import make_tiny_clip
-from tests.videos import frames, playable, step, which
 
 ROOT = Path(__file__).parents[2]
 # Tells when a frame is in the file, then goes on with others until it is killed.
@@ -21,8 +21,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from guidegen.recorders.video import LiveVideo
-from guidegen.runs import replacing
-from tests.videos import step
+from guidegen.utils.files import replacing
+from tests.helpers.videos import step
 
 folder, told = Path(sys.argv[1]), int(sys.argv[2])
 video = LiveVideo(folder, replacing)

@@ -7,17 +7,18 @@ import tomllib
 import pytest
 
 import guidegen
-from guidegen import engine, metadata
 from guidegen.cli.generate import plan
 from guidegen.config import RunConfig, make_config, read_toml, to_toml
 from guidegen.cutouts import make_cutouts
+from guidegen.engine import generate as engine
+from guidegen.engine.resolve import resolve
 from guidegen.errors import ConfigError
-from guidegen.losses import DISTANCES
+from guidegen.guidance.losses import DISTANCES
 from guidegen.presets import PRESETS, apply_preset
 from guidegen.registry import find
-from guidegen.resolve import resolve
-from tests.synthetic import write_stored_biggan, write_stored_vqgan
-from tests.tiny_clip import make_tiny_clip
+from guidegen.runs import metadata
+from tests.helpers.synthetic import write_stored_biggan, write_stored_vqgan
+from tests.helpers.tiny_clip import make_tiny_clip
 
 
 def made(**fields):

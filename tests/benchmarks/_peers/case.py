@@ -77,9 +77,9 @@ class Contest:
 
 def make_weights(folder: Path, generators: set[str]) -> None:
     """Random weights of the published shapes, in guidegen's layout; once per folder."""
-    from guidegen.checkpoint_registry import read_registry
-    from guidegen.weights import sha256_file
-    from tests.synthetic import settled_biggan_state, vqgan_state
+    from guidegen.weights.catalog import read_registry
+    from guidegen.weights.store import sha256_file
+    from tests.helpers.synthetic import settled_biggan_state, vqgan_state
 
     _make_clip(folder / "clip")
     for name in sorted(generators):

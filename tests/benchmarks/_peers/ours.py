@@ -14,15 +14,15 @@ Look = Callable[[Tensor], Tensor]
 
 
 def make_loop(contest: Contest) -> Any:
-    """The loop of `guidegen.optimize`."""
+    """The loop of `guidegen.guidance.optimize`."""
     os.environ["GUIDEGEN_WEIGHTS"] = str(contest.folder / "weights")
     import generators
+    from guidegen.clip.perceptor import load_perceptor
     from guidegen.cutouts import CutoutSettings
+    from guidegen.guidance.evaluate import Loop, LoopSettings
+    from guidegen.guidance.objective import Eye, Objective, Target
     from guidegen.interfaces import Candidate
-    from guidegen.loop import Loop, LoopSettings
-    from guidegen.objective import Eye, Objective, Target
-    from guidegen.perceptor import load_perceptor
-    from guidegen.prompt import Prompt
+    from guidegen.prompt.grammar import Prompt
 
     case, device = contest.case, contest.device
     precision = "auto" if contest.precision == "default" else contest.precision
@@ -48,8 +48,8 @@ def make_loop(contest: Contest) -> Any:
 
 def build(contest: Contest) -> tuple[Step, Look]:
     """One step as a function, and the features of images."""
-    from guidegen.optimize import optimize
-    from guidegen.steps import best_so_far
+    from guidegen.guidance.averaging import best_so_far
+    from guidegen.guidance.optimize import optimize
 
     loop = make_loop(contest)
     start = loop.generator.init(1, rngs=[loop.candidates[0].rng])

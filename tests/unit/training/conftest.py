@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from guidegen.training.dataset import CaptionedImages
+from guidegen.training.data.dataset import CaptionedImages
 
 SHAPES = ("circle", "square", "cross", "bar")
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}

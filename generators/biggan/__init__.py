@@ -1,0 +1,1 @@
+"""BigGAN-deep: a z and a class vector for every block."""

@@ -1,0 +1,1 @@
+"""Collage: cut-out drawings, laid, scaled, turned and dyed."""

@@ -1,0 +1,1 @@
+"""VQGAN: a grid of codes, decoded."""

@@ -1,0 +1,156 @@
+"""VQGAN: pictures from a grid of codebook entries, one for each f x f pixels.
+
+Taming-transformers' modules with the latents, quantisation and constraint of VQGAN-CLIP.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from generators.collage.patches import Atlas
+from generators.vqgan.drawing import draw
+from generators.vqgan.modules import VQModules, load
+from generators.vqgan.quantise import codes_of, embed, quantise
+from generators.vqgan.starts import random_codes, random_picture
+from guidegen.backend import GeneratorInfo
+from guidegen.errors import ConfigError
+from guidegen.interfaces import Images, Latents, Preference, Vocabulary
+from guidegen.ops import clamp_with_grad, resize
+from guidegen.precision import autocast, generator_precision
+from guidegen.weights.store import Stored, embedded, stored
+
+
+class VQGAN:
+    """Latents: `z` [B, C, h, w], before quantisation; a picture is f·h x f·w pixels.
+
+    Decoding takes the nearest codebook row of each cell and passes the gradient straight through.
+    Quantiser and latents are float32 whatever the precision of the convolutions.
+
+    Source: Crowson et al. 2022, VQGAN-CLIP (arXiv:2204.08583); repository nerdyrodent/VQGAN-CLIP.
+    Differs from the latter in encoding with a GumbelVQ, which there is random even in evaluation:
+    here the most probable code is taken.
+    """
+
+    vocabulary: Vocabulary | None
+
+    def __init__(
+        self,
+        info: GeneratorInfo,
+        model: Stored,
+        *,
+        size: tuple[int, int],
+        device: str,
+        precision: str = "auto",
+        start: str = "codes",
+    ) -> None:
+        self.info, self.size, self.device = info, size, torch.device(device)
+        self.digest = model.sha256
+        self.start = start
+        self.vocabulary = self._atlas = None
+        if start == "drawing":
+            self.vocabulary = self._atlas = Atlas(embedded("collage") / "patches.zip")
+            both = self.digest + self._atlas.digest
+            self.digest = hashlib.sha256(both.encode()).hexdigest()
+        self.dtype = generator_precision(precision, self.device)
+        modules = load(model)
+        self.factor = modules.factor
+        if any(side % self.factor for side in size):
+            raise ConfigError(
+                f"{info.name} needs sides that are multiples of {self.factor}, "
+                f"not {size[1]}x{size[0]}"
+            )
+        self.grid = (size[0] // self.factor, size[1] // self.factor)
+        self.modules: VQModules = (
+            modules.cast(self.dtype).to(self.device).to(memory_format=torch.channels_last)
+        )
+        self.codebook = modules.codebook.float()
+        self._squares = self.codebook.square().sum(1)
+        shape = (1, -1, 1, 1)
+        self._low = self.codebook.amin(0).view(shape)
+        self._high = self.codebook.amax(0).view(shape)
+
+    def init(
+        self,
+        batch: int,
+        *,
+        rngs: Sequence[torch.Generator],
+        preference: Sequence[Preference] | None = None,
+    ) -> Latents:
+        """Random codes, or an encoded picture: what the option `start` says.
+
+        Only a drawing follows the preference.
+        """
+        if self.start == "codes":
+            codes = [random_codes(len(self.codebook), self.grid, rng) for rng in rngs[:batch]]
+            return {"z": embed(torch.stack(codes).to(self.device), self.codebook).contiguous()}
+        if self._atlas is not None:
+            wanted = [None] * batch if preference is None else preference
+            pictures = [draw(self._atlas, rngs[b], wanted[b], self.size) for b in range(batch)]
+        else:
+            pictures = [random_picture(self.start, self.size, rng) for rng in rngs[:batch]]
+        return self.encode(torch.stack(pictures))
+
+    def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
+        """Pictures at this generator's size; another `size` is an antialiased resampling."""
+        z = latents["z"]
+        # on a CPU a kernel's order of summation depends on the batch, and one by one costs the same
+        parts = z.split(1) if self.device.type == "cpu" else (z,)
+        images = torch.cat([self._decode(part) for part in parts])
+        return resize(images, size or self.size)
+
+    def constrain_(self, latents: Latents) -> None:
+        """Keep every channel within the codebook's smallest and largest value."""
+        z = latents["z"]
+        z.data.copy_(z.data.maximum(self._low).minimum(self._high))
+
+    def prior(self, latents: Latents) -> Tensor:
+        """None."""
+        return torch.zeros(len(latents["z"]), device=self.device)
+
+    @torch.no_grad()
+    def encode(self, images: Images) -> Latents:
+        """Quantised latents of pictures, as VQGAN-CLIP starts from them.
+
+        A VQModel takes the nearest code of each cell, a GumbelVQ the most probable one.
+        """
+        images = resize(images.to(self.device), self.size)
+        parts = images.split(1) if self.device.type == "cpu" else (images,)
+        return {"z": torch.cat([self._encode(part) for part in parts]).contiguous()}
+
+    def _decode(self, z: Tensor) -> Images:
+        quantised = quantise(z, self.codebook, self._squares)
+        with autocast(self.device, self.dtype):
+            out = self.modules.decoder(self.modules.post_quant_conv(quantised))
+        return clamp_with_grad((out.float() + 1) / 2)
+
+    def _encode(self, images: Images) -> Tensor:
+        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.dtype):
+            h = self.modules.quant_conv(self.modules.encoder(x)).float()
+        if self.modules.gumbel:
+            codes = self.modules.quantize.proj(h).argmax(1)
+        else:
+            codes = codes_of(h, self.codebook, self._squares)
+        return embed(codes, self.codebook)
+
+
+def build(
+    info: GeneratorInfo,
+    *,
+    size: tuple[int, int],
+    device: str,
+    precision: str,
+    options: Mapping[str, object],
+) -> VQGAN:
+    """Entry point; see `guidegen.backend.Backend`.
+
+    Raises:
+        WeightsError: the weights are not here, have changed or do not fit their config.
+        ConfigError: a size or precision that it can't do.
+    """
+    start = str(options["start"])
+    return VQGAN(
+        info, stored(info.name), size=size, device=device, precision=precision, start=start
+    )

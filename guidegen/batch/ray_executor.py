@@ -1,0 +1,303 @@
+"""Draws a list on Ray: one worker a GPU, or for some CPU cores, each with its models loaded once.
+
+A plain loop hands small tasks to whoever is idle. A worker that dies is replaced, and its jobs are
+tried again one by one; a finished run is found by its digest, so nothing is drawn twice.
+Run directories lie in the batch folder, which all machines must see under the same path.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from guidegen.batch.prompt_list import Job
+from guidegen.batch.ray_worker import STOP_FILE, Worker
+from guidegen.batch.tasks import Outcome, Task, stopped
+from guidegen.errors import ConfigError, GuidegenError, OutputError
+from guidegen.utils.signals import Stop
+
+log = logging.getLogger(__name__)
+
+# Jobs in one task: few, so that a lost worker loses little.
+_WIDTH = 4
+# How often a job is tried whose worker died each time, and a worker that never came up.
+_TRIES = 3
+# Seconds between two looks at the flag of Ctrl-C, and at the cluster's size.
+_TICK, _GROW_TICK = 0.5, 5.0
+
+
+def require_ray() -> None:
+    """Refuse early where Ray is not installed.
+
+    Raises:
+        ConfigError: it is not; says how to get it.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        raise ConfigError("--engine ray needs Ray: pip install 'guidegen[ray]'")
+
+
+class Ray:
+    """An `Executor` that draws on Ray's workers.
+
+    Args:
+        address: "auto" or HOST:PORT of a cluster; None starts one on this machine.
+        workers: how many; None for one a GPU, or where there is none for all cores.
+        cores_per_worker: CPU cores of each, which are its threads too; None is one, and with GPUs
+            whatever Ray gives.
+    """
+
+    width = _WIDTH
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        cores_per_worker: int | None = None,
+    ) -> None:
+        self.address, self.workers, self.cores = address, workers, cores_per_worker
+
+    def run(
+        self, waiting: Iterator[Task], stop: Stop, watch: object = None
+    ) -> Generator[Outcome, None, None]:
+        """See `guidegen.batch.run.Executor`.
+
+        Raises:
+            GuidegenError: the cluster can't be reached, or no worker comes up.
+        """
+        with _own_handlers():
+            import ray
+
+            started = not ray.is_initialized()
+            if started:
+                self._connect(ray)
+        pool = _Pool(ray, self)
+        try:
+            yield from _loop(ray, pool, map(_absolute, waiting), stop)
+        finally:
+            pool.close()
+            if started:
+                ray.shutdown()
+
+    def _connect(self, ray: Any) -> None:
+        # nothing is sent anywhere without being asked for
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options: dict[str, Any] = {}
+        if self.address is None:
+            options["include_dashboard"] = False
+            if self.workers and not _gpus():
+                # as many as were asked for, also beyond the cores
+                options["num_cpus"] = max(os.cpu_count() or 1, self.workers * (self.cores or 1))
+        try:
+            ray.init(
+                # "local" also where RAY_ADDRESS names a cluster
+                address=self.address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **options,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            where = self.address or "this machine"
+            why = " ".join(str(error).split())
+            raise GuidegenError(f"no Ray cluster at {where}: {why[:200]}") from None
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Ray puts its own in place of those for Ctrl-C and SIGTERM, which would end us at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _absolute(task: Task) -> Task:
+    """The same folder, wherever a worker stands."""
+
+    def moved(job: Job) -> Job:
+        out = job.config.out.absolute()
+        return replace(job, config=job.config.model_copy(update={"out": out}))
+
+    return replace(task, jobs=[moved(job) for job in task.jobs])
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+class _Pool:
+    """The workers: those that come up, are idle, or draw."""
+
+    def __init__(self, ray: Any, settings: Ray) -> None:
+        self.ray = ray
+        self.settings = settings
+        gpus = ray.cluster_resources().get("GPU", 0) > 0
+        self.cores = settings.cores or 1
+        self.options: dict[str, Any] = {"num_cpus": self.cores, "max_restarts": 0}
+        threads: int | None = self.cores
+        if gpus:
+            self.options["num_gpus"] = 1
+            threads = settings.cores
+        self._gpus, self._threads = gpus, threads
+        self._environment = {k: v for k, v in os.environ.items() if k.startswith("GUIDEGEN_")}
+        self.coming: dict[Any, Any] = {}
+        self.idle: list[Any] = []
+        self.busy: dict[Any, tuple[Any, Task]] = {}
+        self.stillborn = 0
+        self._grown = 0.0
+
+    def grow(self) -> None:
+        """Ask for as many workers as there should be; the cluster may have grown or shrunk."""
+        now = time.monotonic()
+        if self._grown and now - self._grown < _GROW_TICK:
+            return
+        self._grown = now
+        wanted = self.settings.workers or self._room()
+        actor = self.ray.remote(**self.options)(Worker)
+        while len(self.coming) + len(self.idle) + len(self.busy) < wanted:
+            worker = actor.remote(self._threads, os.getcwd(), self._environment)
+            self.coming[worker.ready.remote()] = worker
+
+    def hurry(self) -> None:
+        """Replace a lost worker at once."""
+        self._grown = 0.0
+
+    def close(self) -> None:
+        """End the workers; those that draw are ended too."""
+        for worker in [*self.coming.values(), *self.idle, *(w for w, _ in self.busy.values())]:
+            with suppress(Exception):
+                self.ray.kill(worker)
+
+    def _room(self) -> int:
+        resources = self.ray.cluster_resources()
+        if self._gpus:
+            return max(1, int(resources.get("GPU", 0)))
+        return max(1, int(resources.get("CPU", 0)) // self.cores)
+
+
+def _loop(ray: Any, pool: _Pool, waiting: Iterator[Task], stop: Stop) -> Iterator[Outcome]:
+    again: deque[Task] = deque()
+    more = True
+    trouble = ""
+    interrupted = begun = False
+    stop_file: Path | None = None
+    patience = time.monotonic() + 30
+    try:
+        while True:
+            if (stop or trouble) and stop_file is None and pool.busy:
+                stop_file = _ask_to_stop(pool)
+            draining = bool(stop) or bool(trouble)
+            if not draining:
+                pool.grow()
+                while pool.idle:
+                    task = again.popleft() if again else next(waiting, None) if more else None
+                    if task is None:
+                        more = False
+                        break
+                    if not begun:  # of a driver that was killed while it stopped
+                        (task.jobs[0].config.out / STOP_FILE).unlink(missing_ok=True)
+                        begun = True
+                    worker = pool.idle.pop()
+                    pool.busy[worker.draw.remote(task)] = (worker, task)
+            if not pool.busy and (draining or (not more and not again)):
+                break
+            refs = [*pool.busy, *pool.coming]
+            if not refs:
+                pool.hurry()
+                continue
+            ready, _ = ray.wait(refs, num_returns=1, timeout=_TICK)
+            if not pool.busy and not pool.idle and time.monotonic() > patience:
+                patience = time.monotonic() + 60
+                log.warning("waiting for the cluster to have room for a worker")
+            for ref in ready:
+                if ref in pool.coming:
+                    _arrived(ray, pool, ref)
+                    continue
+                worker, task = pool.busy.pop(ref)
+                try:
+                    outcomes, warnings, why = ray.get(ref)
+                except ray.exceptions.RayError as error:
+                    with suppress(Exception):
+                        ray.kill(worker)
+                    pool.hurry()
+                    yield from _lost(again, task, error)
+                    continue
+                pool.idle.append(worker)
+                for line in warnings:
+                    log.warning("%s", line)
+                if why == "interrupted":
+                    interrupted = True
+                    if not (stop or trouble):  # somebody signalled the worker alone
+                        again.append(_rest(task, outcomes))
+                elif why:
+                    trouble = trouble or why
+                yield from outcomes
+    finally:
+        if stop_file is not None:
+            with suppress(OSError):
+                stop_file.unlink(missing_ok=True)
+    if trouble:
+        raise OutputError(trouble)
+    if stop and (interrupted or more or again):
+        raise stopped(stop.signal)
+
+
+def _arrived(ray: Any, pool: _Pool, ref: Any) -> None:
+    """A worker came up, or could not."""
+    worker = pool.coming.pop(ref)
+    try:
+        ray.get(ref)
+    except ray.exceptions.RayError as error:
+        pool.stillborn += 1
+        pool.hurry()
+        if pool.stillborn >= _TRIES and not pool.busy and not pool.idle:
+            why = " ".join(str(error).split())
+            raise GuidegenError(f"no worker comes up: {why[-300:]}") from None
+    else:
+        pool.stillborn = 0
+        pool.idle.append(worker)
+
+
+def _lost(again: "deque[Task]", task: Task, error: Exception) -> Iterator[Outcome]:
+    """A worker died with its task: its jobs are tried again one by one, but not for ever."""
+    attempt = task.attempt + 1
+    # a job that was with others is not the one to blame yet
+    if len(task.jobs) > 1 or attempt < _TRIES:
+        log.info("a worker was lost with %d jobs; again", len(task.jobs))
+        again.extend(Task([job], attempt, task.force) for job in task.jobs)
+        return
+    why = " ".join(str(error).split())
+    for job in task.jobs:
+        yield Outcome(job, f"its worker died, {attempt} times in a row ({why[:160]})")
+
+
+def _rest(task: Task, outcomes: Sequence[Outcome]) -> Task:
+    done = {outcome.job.number for outcome in outcomes}
+    left = [job for job in task.jobs if job.number not in done]
+    return Task(left, task.attempt, task.force)
+
+
+def _ask_to_stop(pool: _Pool) -> Path:
+    """Tell the workers over the shared folder, since they take no other call while they draw."""
+    (_, task), *_ = pool.busy.values()
+    path: Path = task.jobs[0].config.out / STOP_FILE
+    with suppress(OSError):
+        path.touch()
+    return path

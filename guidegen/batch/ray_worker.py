@@ -1,0 +1,98 @@
+"""What lives in a Ray worker: it draws tasks and tells what became of them."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from guidegen.batch.tasks import Outcome, Task, draw
+from guidegen.config import RunConfig
+from guidegen.errors import OutputError, RunInterruptedError
+from guidegen.interfaces import Step
+from guidegen.recorders import Recorder
+from guidegen.utils.locks import LOCK
+
+# The driver puts it into the batch folder: workers take no other call while they draw.
+STOP_FILE = ".stop"
+# Seconds between two looks at it.
+_STOP_TICK = 1.0
+
+
+class Worker:
+    """Lives in a process of its own, maybe on another machine; becomes a Ray actor."""
+
+    def __init__(self, threads: int | None, folder: str, environment: Mapping[str, str]) -> None:
+        import torch
+
+        os.environ.update(environment)
+        with suppress(OSError):  # relative paths of settings mean what they mean to the driver
+            os.chdir(folder)
+        if threads:
+            torch.set_num_threads(threads)
+        self.name = f"{socket.gethostname()}/{os.getpid()}"
+
+    def ready(self) -> str:
+        """Where it is."""
+        return self.name
+
+    def draw(self, task: Task) -> tuple[list[Outcome], list[str], str]:
+        """Draw a task.
+
+        Returns:
+            Outcomes, warnings, and what stopped it early: "" | "interrupted" | an OutputError.
+        """
+        folder = task.jobs[0].config.out
+        if not (folder / LOCK).exists():  # the driver holds it
+            return [], [], f"{self.name} does not see {folder}; --out must be on shared storage"
+        outcomes: list[Outcome] = []
+        heard = _Ear()
+        logger = logging.getLogger("guidegen")
+        logger.addHandler(heard)
+        try:
+            for outcome in draw(task, self._recorders):
+                outcomes.append(replace(outcome, worker=self.name))
+        except RunInterruptedError:
+            return outcomes, heard.lines, "interrupted"
+        except OutputError as error:
+            return outcomes, heard.lines, str(error)
+        finally:
+            logger.removeHandler(heard)
+        return outcomes, heard.lines, ""
+
+    def _recorders(self, configs: Sequence[RunConfig]) -> list[Recorder]:
+        return [_StopFile(configs[0].out / STOP_FILE)]
+
+
+class _StopFile:
+    """Stops a batch as Ctrl-C would, once the driver has put a file into the batch folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._looked = time.monotonic()
+
+    def __call__(self, step: Step) -> None:
+        """Look for the file now and then."""
+        if time.monotonic() - self._looked >= _STOP_TICK:
+            self._looked = time.monotonic()
+            if self.path.exists():
+                self._looked = float("inf")
+                signal.raise_signal(signal.SIGTERM)  # Ray's workers block SIGINT
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Ear(logging.Handler):
+    """Keeps warnings, to be told by the driver."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())

@@ -1,0 +1,1 @@
+"""Perceptors: CLIP through open_clip, weighted ensembles, towers made fast, encoded texts."""

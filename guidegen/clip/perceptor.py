@@ -1,0 +1,270 @@
+"""CLIP through open_clip: one adapter, and weighted ensembles of it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from guidegen.clip.fused import half_pays, quickened
+from guidegen.clip.templates import apply_template, encode_prompt, truncated_words
+from guidegen.clip.text_features import cache_folder, encode_vocabulary
+from guidegen.errors import ConfigError
+from guidegen.interfaces import Images, Perceptor
+from guidegen.precision import autocast, perceptor_precision
+from guidegen.weights import open_clip_weights as loading
+
+__all__ = [
+    "CLIPPerceptor",
+    "Ensemble",
+    "apply_template",
+    "cache_folder",
+    "check_specs",
+    "encode_prompt",
+    "encode_vocabulary",
+    "load_ensemble",
+    "load_perceptor",
+    "truncated_words",
+]
+
+# More texts than this are a vocabulary: encoded in chunks and not remembered one by one.
+_FEW, _CHUNK, _REMEMBERED = 64, 256, 4096
+
+
+class CLIPPerceptor:
+    """An open_clip model as a `Perceptor`: frozen, in evaluation mode.
+
+    Attributes:
+        name: the spec it was loaded from.
+        digest: SHA-256 over its weights, in hex.
+        input_size: side in pixels of its square input.
+        context_length: tokens of a text that it reads, start and end included.
+        precision: arithmetic of the image tower; text is always float32.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        digest: str,
+        device: torch.device | str = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.name = name
+        self.digest = digest
+        self.device = torch.device(device)
+        self.precision = precision
+        self.context_length = int(tokenizer.context_length)
+        self._tokenizer = tokenizer
+        self._model = model.eval().requires_grad_(False).to(self.device)
+        self._format = torch.contiguous_format
+        if is_convolutional(model.visual):
+            self._format = torch.channels_last
+            model.visual.to(memory_format=self._format)
+        # in place of the old one, whose weights would only take memory
+        model.visual = quickened(model.visual, device=self.device, precision=precision)
+        preprocess = model.visual.preprocess_cfg
+        self.input_size = loading.square_side(preprocess["size"])
+        self._squash = preprocess["resize_mode"] == "squash"
+        self._interpolation = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(preprocess["mean"], device=self.device).view(shape)
+        self._std = torch.tensor(preprocess["std"], device=self.device).view(shape)
+        self._remembered: dict[str, Tensor] = {}
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Features [n, d], float32, unit norm, without gradient.
+
+        Up to 64 texts are encoded one by one and remembered, so that the last bits of a feature
+        do not depend on what else is asked for; more are encoded in chunks.
+        """
+        if len(texts) > _FEW:
+            parts = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)]
+            return torch.cat([self._encode_text(part) for part in parts])
+        if not texts:
+            return self.encode_text([""])[:0]
+        found = {}
+        for text in texts:
+            if text not in self._remembered:
+                self._remembered[text] = self._encode_text([text])[0]
+            found[text] = self._remembered[text]
+        while len(self._remembered) > _REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return torch.stack([found[text] for text in texts])
+
+    @torch.no_grad()
+    def _encode_text(self, texts: Sequence[str]) -> Tensor:
+        tokens = self._tokenizer(list(texts)).to(self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            return F.normalize(self._model.encode_text(tokens).float(), dim=-1)
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Features [n, d], float32, unit norm, differentiable in the images.
+
+        Args:
+            images: [n, 3, h, w] floats in [0, 1], any size. Other sizes than `input_size` are
+                resized with antialiasing; of what is not square the middle is seen, or the whole
+                is squashed, as the model was trained.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images must be floats [n, 3, h, w], not {tuple(images.shape)}")
+        images = (self._resized(images.float()) - self._mean) / self._std
+        images = images.contiguous(memory_format=self._format)
+        with autocast(self.device, self.precision):
+            features = self._model.encode_image(images)
+        return F.normalize(features.float(), dim=-1)
+
+    def _resized(self, images: Images) -> Images:
+        height, width = images.shape[-2:]
+        if height != width and not self._squash:
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            images = images[..., top : top + side, left : left + side]
+        size = (self.input_size, self.input_size)
+        if images.shape[-2:] == size:
+            return images
+        return F.interpolate(images, size, mode=self._interpolation, antialias=True)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, start and end included."""
+        if hasattr(self._tokenizer, "encode"):
+            return len(self._tokenizer.encode(text)) + 2
+        return len(self._tokenizer.tokenizer(text)["input_ids"])  # open_clip's HFTokenizer
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Weighted CLIPs. Each has a feature space of its own, so users go through the parts.
+
+    Attributes:
+        parts: perceptors and weights; the weights sum to one.
+    """
+
+    parts: tuple[tuple[Perceptor, float], ...]
+
+    def __iter__(self) -> Iterator[tuple[Perceptor, float]]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @property
+    def input_size(self) -> int:
+        """Largest input side of the parts, in pixels; smaller ones shrink by themselves."""
+        return max(perceptor.input_size for perceptor, _ in self.parts)
+
+    def digests(self) -> dict[str, str]:
+        """Name -> digest of the weights of each part."""
+        return {perceptor.name: perceptor.digest for perceptor, _ in self.parts}
+
+
+def is_convolutional(tower: nn.Module) -> bool:
+    """Whether an image tower is a CNN rather than a ViT, whose only convolutions cut patches."""
+    kernels = [m.kernel_size for m in tower.modules() if isinstance(m, nn.Conv2d)]
+    return sum(max(kernel) > 1 for kernel in kernels) >= 8
+
+
+def check_specs(specs: Sequence[str]) -> None:
+    """Refuse what can be refused without loading: weights of parts, unknown names, no folder.
+
+    Raises:
+        ConfigError: a weight that is not positive and finite, or a part named twice.
+        UnknownNameError: no such model or tag.
+        WeightsError: no such folder, or it is no model folder.
+    """
+    for spec, _ in _parse_specs(specs):
+        folder = loading.local_folder(spec)
+        if folder is not None:
+            loading.read_config(folder)
+        elif not spec.startswith(loading.HUB):
+            loading.split_zoo_name(spec)
+
+
+def load_ensemble(
+    specs: Sequence[str], *, device: torch.device | str, precision: str = "auto"
+) -> Ensemble:
+    """Load weighted CLIPs.
+
+    Args:
+        specs: each as `load_perceptor` takes it, with @WEIGHT behind it at will (default 1).
+        device: where they compute.
+        precision: as `perceptor_precision` takes it.
+
+    Raises:
+        GuidegenError: as `check_specs`, before anything is loaded, and `load_perceptor`.
+    """
+    check_specs(specs)
+    parsed = _parse_specs(specs)
+    whole = sum(weight for _, weight in parsed)
+    return Ensemble(
+        tuple(
+            (load_perceptor(spec, device=device, precision=precision), weight / whole)
+            for spec, weight in parsed
+        )
+    )
+
+
+def load_perceptor(
+    spec: str, *, device: torch.device | str, precision: str = "auto"
+) -> CLIPPerceptor:
+    """Load one CLIP.
+
+    Args:
+        spec: "embedded", "local-dir:FOLDER" (open_clip's layout with safetensors), "NAME/TAG" of
+            open_clip's zoo like "ViT-B-32/openai", or "hf-hub:ORG/NAME". The last two download
+            once, and not at all under HF_HUB_OFFLINE=1.
+        device: where it computes.
+        precision: as `perceptor_precision` takes it.
+
+    Raises:
+        ConfigError: a precision that the device has not.
+        UnknownNameError: no such model or tag.
+        WeightsError: weights that are missing, can't be fetched, or do not fit the model.
+    """
+    perceptor_precision(precision, device)
+    folder = loading.local_folder(spec)
+    if folder is not None:
+        model, tokenizer, digest = loading.load_folder(folder)
+    elif spec.startswith(loading.HUB):
+        model, tokenizer, digest = loading.load_hub(spec)
+    else:
+        model, tokenizer, digest = loading.load_zoo(*loading.split_zoo_name(spec))
+    dtype = perceptor_precision(precision, device, half_pays=half_pays(model.visual))
+    return CLIPPerceptor(model, tokenizer, name=spec, digest=digest, device=device, precision=dtype)
+
+
+def _parse_specs(specs: Sequence[str]) -> list[tuple[str, float]]:
+    parsed = [_parse_spec(spec) for spec in specs]
+    names = [name for name, _ in parsed]
+    if not names:
+        raise ConfigError("no perceptor is given; use --perceptor embedded")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"the perceptor {name} is given twice; give it once with @WEIGHT")
+    if not math.isfinite(sum(weight for _, weight in parsed)):
+        raise ConfigError("the weights of the perceptors are too big")
+    return parsed
+
+
+def _parse_spec(spec: str) -> tuple[str, float]:
+    name, at, tail = spec.rpartition("@")
+    # an @ in the middle of a path, or in the name of a folder that is there, is no weight
+    path = spec.startswith(loading.LOCAL) and (
+        "/" in tail or Path(spec.removeprefix(loading.LOCAL)).exists()
+    )
+    if not at or path:
+        return spec.strip(), 1.0
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise ConfigError(f"the weight in perceptor {spec!r} must be a number above 0, like @0.5")
+    return name.strip(), weight

@@ -1,0 +1,122 @@
+"""From resolved configs to the objects that do the work."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from guidegen.config import RunConfig
+from guidegen.cutouts import make_cutouts
+from guidegen.engine.models import Session
+from guidegen.guidance.averaging import averaged, best_so_far
+from guidegen.guidance.camera import Motion
+from guidegen.guidance.evaluate import Loop, LoopSettings
+from guidegen.guidance.objective import Eye, Objective
+from guidegen.guidance.optimize import optimize
+from guidegen.guidance.search import best_of, prefer
+from guidegen.guidance.targets import encode_targets
+from guidegen.interfaces import Candidate, Encodes, LoopState, Step
+from guidegen.media.images import read_init
+from guidegen.ops import rows
+from guidegen.prompt.grammar import Prompt, parse_scenes
+
+# Candidates in one batch: wide enough to fill a GPU; a CPU takes them one by one anyway.
+WIDTH = 8
+
+
+def make_steps(
+    session: Session, loop: Loop, config: RunConfig, resume: LoopState | None
+) -> Iterator[Step]:
+    """The steps of a batch, from their starts or from where they were stopped.
+
+    Args:
+        session: loaded models.
+        loop: of all candidates.
+        config: of any of them; the prompts are in the loop.
+        resume: go on from this state.
+    """
+    generator = session.generator
+    preference = None
+    if generator.vocabulary is not None:
+        preference = prefer(session.ensemble, generator.vocabulary, loop.candidates)
+    if resume is not None:
+        latents = {
+            name.removeprefix("latents/"): value
+            for name, value in resume.rows.items()
+            if name.startswith("latents/")
+        }
+    elif config.init_image is not None:
+        assert isinstance(generator, Encodes)
+        size = config.height_width() or (0, 0)
+        start = generator.encode(read_init(config.init_image, size).to(config.device))
+        index = torch.zeros(len(loop.candidates), dtype=torch.long, device=config.device)
+        latents = rows(start, index)
+    else:
+        latents = best_of(loop, config.starts or 1, preference=preference)
+    steps = optimize(loop, latents, preference=preference, resume=resume)
+    if config.ema:
+        steps = averaged(steps, config.ema, generator.decode, resume=resume)
+    return best_so_far(steps, resume=resume)
+
+
+def make_loop(
+    session: Session,
+    config: RunConfig,
+    candidates: Sequence[Candidate],
+) -> Loop:
+    """The loop that a resolved config asks for, of all candidates of a batch."""
+    eyes = [
+        Eye(perceptor, weight, encode_targets(perceptor, candidates, config))
+        for perceptor, weight in session.ensemble
+    ]
+    assert config.steps is not None
+    assert config.lr is not None
+    assert config.cutouts is not None
+    assert config.cutout_noise is not None
+    return Loop(
+        generator=session.generator,
+        objective=Objective(
+            eyes, distance=config.distance, prior=config.prior, init=config.init_weight
+        ),
+        cutouts=make_cutouts(config.cutout_method, count=config.cutouts, noise=config.cutout_noise),
+        candidates=candidates,
+        settings=LoopSettings(
+            steps=config.steps,
+            lr=config.lr,
+            lr_end=config.lr_end,
+            optimizer=config.optimizer,
+            cutout_batch=config.cutout_batch,
+            group=_group(config),
+            scenes=len(parse_scenes(config.prompt)),
+            motion=_motion(config),
+        ),
+    )
+
+
+def make_candidate(config: RunConfig) -> Candidate:
+    """One picture's prompts, scenes, seed and random numbers."""
+    scenes = parse_scenes(config.prompt)
+    away = tuple(Prompt(text.strip(), weight=-config.negative_weight) for text in config.negative)
+    rng = torch.Generator().manual_seed(config.seed)
+    prompts = tuple(prompt for scene in scenes for prompt in scene)
+    whose = tuple(number for number, scene in enumerate(scenes) for _ in scene)
+    story = (*whose, *(-1 for _ in away)) if len(scenes) > 1 else ()
+    return Candidate((*prompts, *away), config.seed, rng, story)
+
+
+def _group(config: RunConfig) -> int:
+    """How many pictures go through the generator together: as many as free memory will hold.
+
+    A guess, from the 18 KB a pixel that a VQGAN decoder keeps for its backward pass in fp32; where
+    it was too high, the loop halves it.
+    """
+    if not config.device.startswith("cuda"):
+        return 1
+    height, width = config.height_width() or (0, 0)
+    free, _ = torch.cuda.mem_get_info(config.device)
+    return max(1, min(WIDTH, free // (18_000 * height * width)))
+
+
+def _motion(config: RunConfig) -> Motion | None:
+    if not config.moves:
+        return None
+    return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)

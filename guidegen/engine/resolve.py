@@ -1,0 +1,129 @@
+"""What a config means here: defaults filled in, and refused where it can't be done."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from guidegen.backend import Backend, GeneratorInfo
+from guidegen.clip.perceptor import check_specs
+from guidegen.config import RunConfig
+from guidegen.cutouts import make_cutouts
+from guidegen.errors import ConfigError
+from guidegen.media.images import read_init, read_picture
+from guidegen.prompt.grammar import parse_scenes
+from guidegen.prompt.references import parse_image_prompt
+from guidegen.registry import backends, find
+
+
+def check(configs: Sequence[RunConfig]) -> None:
+    """Refuse what can be refused before any work starts.
+
+    Raises:
+        GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
+            devices that are not there.
+    """
+    # everything else is the same for all that advance together
+    for config in {batch_key(config): config for config in configs}.values():
+        info = generator_info(config)
+        _size(config, info)
+        info.read_options(config.option)
+        check_specs(config.perceptor)
+        _device(config)
+        if config.init_image is not None:
+            _needs_encode(config, info, "start from an image")
+            read_init(config.init_image, (8, 8))
+        for text in config.image_prompt:
+            read_picture(parse_image_prompt(text).path, "image prompt")
+        make_cutouts(config.cutout_method, count=1, noise=config.cutout_noise or 0.0)
+        if config.moves:
+            _needs_encode(config, info, "zoom, shift or rotate")
+            if config.ema:
+                raise ConfigError(
+                    "--ema would average pictures from before and after a move; use --ema 0 with "
+                    "--zoom, --shift and --rotate"
+                )
+
+
+def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:
+    if not info.encodes:
+        able = [name for name, backend in backends().items() if _encodes(backend)]
+        raise ConfigError(f"{config.generator} can't {what}; --generator {' or '.join(able)} can")
+
+
+def _encodes(backend: Backend) -> bool:
+    return any(info.encodes for info in backend.variants.values())
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Fill every None with what suits the generator."""
+    info = generator_info(config)
+    height, width = _size(config, info)
+    values: dict[str, Any] = {
+        "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
+        "lr": info.defaults.lr,
+        "cutouts": info.defaults.cutouts,
+        "starts": info.defaults.starts,
+        # big-sleep's are plain crops
+        "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
+    }
+    values = {name: value for name, value in values.items() if getattr(config, name) is None}
+    size = str(width) if width == height else f"{width}x{height}"
+    return config.model_copy(update={**values, "size": size, "device": _device(config)})
+
+
+def generator_info(config: RunConfig) -> GeneratorInfo:
+    """The card of the config's generator.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    backend, variant = find(config.generator)
+    return backend.info(variant)
+
+
+def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
+    height, width = config.height_width() or (info.default_size, info.default_size)
+    low, high = info.sizes
+    for side in (height, width):
+        if not low <= side <= high:
+            raise ConfigError(
+                f"{info.name} makes pictures of {low} to {high} pixels a side, not {width}x{height}"
+            )
+        if side % info.multiple:
+            near = max(low, round(side / info.multiple) * info.multiple)
+            raise ConfigError(
+                f"{info.name} needs sides that are multiples of {info.multiple}: "
+                f"{near} instead of {side}"
+            )
+    if max(height, width) > 4 * min(height, width):
+        raise ConfigError(f"{width}x{height} is too narrow; one side at most 4 times the other")
+    return height, width
+
+
+def _device(config: RunConfig) -> str:
+    name = config.device
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
+        raise ConfigError(f"there is no {name} here; use --device auto or cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("there is no mps device here; use --device auto or cpu")
+    return name
+
+
+def device_name(device: str) -> str:
+    """A device in words, for the record of a run."""
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)"
+
+
+def batch_key(config: RunConfig) -> str:
+    """Equal for configs that can advance together."""
+    # stories of as many scenes have the same schedule
+    scenes = "^".join("x" for _ in parse_scenes(config.prompt))
+    return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()

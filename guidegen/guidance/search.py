@@ -1,0 +1,133 @@
+"""Where a run starts: ranking a generator's vocabulary, and best of several starts.
+
+The same code serves BigGAN's classes (text against names) and the collage's patches (text against
+names and thumbnails).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from guidegen.clip.perceptor import Ensemble, encode_vocabulary
+from guidegen.guidance.evaluate import Loop
+from guidegen.guidance.objective import total
+from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary
+from guidegen.ops import rows
+from guidegen.prompt.grammar import Phrase, outline
+
+# Entries whose thumbnails are looked at: those whose names fit best. Looking at all would cost a
+# CLIP forward pass per entry of the vocabulary.
+_LOOKED_AT = 48
+_AT_ONCE = 16
+
+
+def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Tensor:
+    """How well each entry fits each text.
+
+    Text against name, and for the best of these text against thumbnail; each is standardised over
+    the vocabulary, since CLIP's text-text and text-image similarities live on different scales.
+
+    Returns:
+        [n, V] on the CPU, higher is better.
+    """
+    names = [entry.name for entry in vocabulary.entries]
+    scores = torch.zeros(len(texts), len(names))
+    for perceptor, weight in ensemble:
+        bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
+        words = perceptor.encode_text(list(texts)).cpu()
+        scores += weight * _standardised(words @ bank.T)
+    looked = scores.topk(min(_LOOKED_AT, len(names)), dim=1).indices
+    unique = looked.unique().tolist()
+    thumbnails = vocabulary.thumbnails(unique)
+    if thumbnails is None:
+        return scores
+    column = {entry: i for i, entry in enumerate(unique)}
+    seen = torch.zeros(len(texts), len(unique))
+    for perceptor, weight in ensemble:
+        words = perceptor.encode_text(list(texts)).cpu()
+        pictures = _encode_all(perceptor, thumbnails).cpu()
+        seen += weight * _standardised(words @ pictures.T)
+    # what was not looked at ranks below what was
+    ranked = scores - 10.0
+    for row, entries in enumerate(looked.tolist()):
+        columns = [column[entry] for entry in entries]
+        ranked[row, entries] = scores[row, entries] + seen[row, columns]
+    return ranked
+
+
+@torch.no_grad()
+def _encode_all(perceptor: Perceptor, images: Images) -> Tensor:
+    """Features [n, d] of pictures, in chunks of one size, the last filled up.
+
+    For every other size oneDNN makes and keeps kernels of its own: 2 MB more after each prompt.
+    """
+    missing = -len(images) % _AT_ONCE
+    filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
+    parts = [perceptor.encode_image(part).float() for part in filled.split(_AT_ONCE)]
+    return torch.cat(parts)[: len(images)]
+
+
+def _standardised(scores: Tensor) -> Tensor:
+    spread = scores.std(1, keepdim=True) if scores.shape[1] > 1 else torch.ones(len(scores), 1)
+    return (scores - scores.mean(1, keepdim=True)) / spread.clamp(min=1e-6)
+
+
+def prefer(
+    ensemble: Ensemble, vocabulary: Vocabulary, candidates: Sequence[Candidate]
+) -> list[Preference]:
+    """What each candidate's prompt asks of the vocabulary, phrase by phrase.
+
+    A phrase's score mixes in its head noun's, the last word in English, so that "joyful birthday"
+    is about birthdays; and the whole prompt's, so that "a bat in a cave" prefers the animal and "a
+    bat hits a ball" the club. Each prompt is ranked by itself: its scores, and so the picture,
+    do not depend on what else is being made.
+    """
+    done: dict[tuple[object, ...], Preference] = {}
+    preferences = []
+    for candidate in candidates:
+        if candidate.prompts not in done:
+            wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
+            named = _distinct([phrase for text in wanted for phrase in outline(text)])
+            phrases = tuple(phrase for phrase in named if not phrase.backdrop)
+            behind = next((phrase.colour for phrase in named if phrase.backdrop), "")
+            whole = ", ".join(wanted)
+            texts = [phrase.text for phrase in phrases]
+            heads = [text.split()[-1] for text in texts]
+            ranked = rank(ensemble, vocabulary, [*texts, *heads, whole])
+            own, head, all_of_it = ranked.split([len(texts), len(texts), 1])
+            scores = own + 0.4 * head + 0.3 * all_of_it
+            done[candidate.prompts] = Preference(phrases, _standardised(scores), behind)
+        preferences.append(done[candidate.prompts])
+    return preferences
+
+
+def _distinct(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
+    return tuple({phrase.text.lower(): phrase for phrase in reversed(phrases)}.values())[::-1]
+
+
+def best_of(loop: Loop, starts: int, *, preference: Sequence[Preference] | None = None) -> Latents:
+    """Draw `starts` starts for each candidate, score each without gradient and keep the best.
+
+    All starts of a candidate are seen through the same views, so that only they differ.
+    """
+    chosen: list[Latents] = []
+    for b, candidate in enumerate(loop.candidates):
+        mine = None if preference is None else [preference[b]] * starts
+        drawn = loop.generator.init(starts, rngs=[candidate.rng] * starts, preference=mine)
+        if starts == 1:
+            chosen.append(drawn)
+            continue
+        views = loop.draw(range(b, b + 1))
+        scores = []
+        with torch.no_grad():
+            for i in range(starts):
+                row = rows(drawn, slice(i, i + 1))
+                _, losses = loop.evaluate(row, views, range(b, b + 1), backward=False)
+                scores.append(total(losses))
+        best = int(torch.cat(scores).argmin())
+        chosen.append(rows(drawn, slice(best, best + 1)))
+    latents = {name: torch.cat([start[name] for start in chosen]) for name in chosen[0]}
+    with torch.no_grad():
+        loop.generator.constrain_(latents)
+    return latents

@@ -1,0 +1,89 @@
+"""Prompts of every kind as the targets of one CLIP: words, pictures, random directions."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from guidegen.clip.templates import encode_prompt, truncated_words
+from guidegen.config import RunConfig
+from guidegen.guidance.objective import Target
+from guidegen.interfaces import Candidate, Perceptor
+from guidegen.media.images import read_picture
+from guidegen.prompt.grammar import Prompt
+from guidegen.prompt.references import (
+    ImagePrompt,
+    NoisePrompt,
+    parse_image_prompt,
+    parse_noise_prompt,
+)
+
+log = logging.getLogger(__name__)
+
+
+def encode_targets(
+    perceptor: Perceptor, candidates: Sequence[Candidate], config: RunConfig
+) -> list[Target]:
+    """The targets of candidates that differ in words and seed only.
+
+    A target's rows are the candidate's prompts in their order, then the image prompts, then the
+    noise prompts. In a story the last two belong to all scenes.
+
+    Args:
+        perceptor: in whose space.
+        candidates: their prompts are encoded with the config's template.
+        config: of any of them; its image and noise prompts are for all.
+
+    Raises:
+        InputImageError: an image prompt can't be read.
+    """
+    images = [parse_image_prompt(text) for text in config.image_prompt]
+    noises = [parse_noise_prompt(text) for text in config.noise_prompt]
+    seen = [encode_picture(perceptor, image) for image in images]
+    targets = []
+    for candidate in candidates:
+        words = _encode_words(perceptor, candidate, config.template)
+        drawn = [draw_direction(noise, like=words[0]) for noise in noises]
+        prompts: list[Prompt | ImagePrompt | NoisePrompt]
+        prompts = [*candidate.prompts, *images, *noises]
+        features = torch.stack([*words, *seen, *drawn])
+        weights = features.new_tensor([prompt.weight for prompt in prompts])
+        stops = features.new_tensor([prompt.stop for prompt in prompts])
+        targets.append(_with_scenes(Target(features, weights, stops), candidate))
+    return targets
+
+
+def _encode_words(perceptor: Perceptor, candidate: Candidate, template: str) -> list[Tensor]:
+    for prompt in candidate.prompts:
+        cut = truncated_words(perceptor, prompt.text)
+        if cut:
+            log.warning("%s reads only the start of the prompt; cut off: %r", perceptor.name, cut)
+    return [encode_prompt(perceptor, prompt.text, template) for prompt in candidate.prompts]
+
+
+@torch.no_grad()
+def encode_picture(perceptor: Perceptor, prompt: ImagePrompt) -> Tensor:
+    """Feature [d] of an image prompt: of the whole picture, as the perceptor sees it."""
+    device = perceptor.encode_text(["a"]).device
+    picture = read_picture(prompt.path, "image prompt").to(device)
+    return perceptor.encode_image(picture)[0].float()
+
+
+def draw_direction(prompt: NoisePrompt, *, like: Tensor) -> Tensor:
+    """A unit vector [d] from N(0, 1), drawn on the CPU by the prompt's own seed."""
+    rng = torch.Generator().manual_seed(prompt.seed)
+    return F.normalize(torch.randn(like.shape, generator=rng), dim=0).to(like)
+
+
+def _with_scenes(target: Target, candidate: Candidate) -> Target:
+    """The target of a story; prompts beyond the candidate's own are in all scenes."""
+    if not candidate.scenes:
+        return target
+    extra = len(target.weights) - len(candidate.scenes)
+    scenes = [*candidate.scenes, *[-1] * extra]
+    count = max(scenes) + 1
+    rows = [[float(scene in (number, -1)) for scene in scenes] for number in range(count)]
+    return replace(target, scenes=target.weights.new_tensor(rows))

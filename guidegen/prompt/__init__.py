@@ -1,0 +1,1 @@
+"""The language of prompts: its grammar, the phrases of a sentence, image and noise references."""

@@ -1,0 +1,1 @@
+"""Run directories: what a run was told, what it did, and the states to resume from."""

@@ -1,0 +1,299 @@
+"""Run directories: `outputs/<slug>-<seed>-<digest8>/`, one per picture. Torch-free.
+
+Everything final is written as `guidegen.utils.files` does, so that a file is absent or complete.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from guidegen.config import RunConfig, make_config
+from guidegen.errors import InputImageError, OutputError
+from guidegen.runs.metadata import command, read
+from guidegen.utils.files import write_atomic
+from guidegen.utils.versions import versions
+
+MANIFEST = "run.json"
+IMAGE = "image.png"
+VIDEO = "progress.mp4"
+SLUG_LENGTH = 48
+_FORMAT = 1
+# Names that Windows gives to devices, whatever the extension.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
+_OTHER_IMAGES = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def slug(text: str) -> str:
+    """A readable folder name for a prompt: lower-case ASCII letters, digits and single hyphens.
+
+    Never empty, never a path, never a reserved name; prompts without a Latin letter or digit
+    become "prompt" (the seed and the digest tell them apart).
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if len(name) > SLUG_LENGTH:
+        whole_words = name[: SLUG_LENGTH + 1].rpartition("-")[0]
+        name = (whole_words or name)[:SLUG_LENGTH].strip("-")
+    if not name or _RESERVED.fullmatch(name):
+        name = f"prompt-{name}".strip("-")
+    return name
+
+
+@dataclass
+class Run:
+    """One run directory and what its `run.json` says.
+
+    Attributes:
+        path: the directory.
+        config: the resolved settings.
+        digest: SHA-256 over everything that changes the pixels.
+        models: name -> digest of the weights in use; versions: package -> version.
+        device: where it ran, in words.
+        scores: name -> figure of the finished picture.
+        status: "running", "finished", "interrupted" or "failed: <why>".
+        started: when, ISO 8601 in UTC; `finished`: when it stopped, for whatever reason.
+        seconds: how long it took.
+        resumed_at: the steps at which it went on after it was stopped or killed.
+        notes: what one should know of it, like a smaller micro-batch.
+    """
+
+    path: Path
+    config: RunConfig
+    digest: str
+    models: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=lambda: dict(versions()))
+    scores: dict[str, float] = field(default_factory=dict)
+    status: str = "running"
+    started: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
+    finished: str | None = None
+    seconds: float | None = None
+    resumed_at: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def image(self) -> Path:
+        """Where the picture lies once there is one."""
+        return self.path / IMAGE
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write one file of the run as `write_atomic` does."""
+        return write_atomic(self.path / name, data)
+
+    def finish(self, scores: Mapping[str, float], *, status: str = "finished") -> None:
+        """Note how the run ended; write the picture first, so that "finished" is never a lie."""
+        stopped = datetime.now(UTC)
+        self.scores = {name: float(value) for name, value in scores.items()}
+        self.status = status
+        self.finished = stopped.isoformat(timespec="milliseconds")
+        self.seconds = round((stopped - datetime.fromisoformat(self.started)).total_seconds(), 3)
+        self.save()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the run failed, in one line."""
+        why = " ".join(str(error).split()) or type(error).__name__
+        # If the disk is what failed, this fails too; the first error is the one to report.
+        with suppress(OutputError):
+            self.finish(self.scores, status=f"failed: {why}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `run.json` holds."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        del values["path"]
+        values["config"] = self.config.model_dump(mode="json")
+        return {"format": _FORMAT, **values, "command": command(self.config)}
+
+    def save(self) -> None:
+        """Write `run.json` as `write_atomic` does."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+        # Bytes of a path that are not UTF-8 become JSON escapes.
+        self.write(MANIFEST, (text + "\n").encode(errors="backslashreplace"))
+
+    @classmethod
+    def load(cls, path: Path) -> "Run":
+        """Read a run directory, or its `run.json`.
+
+        Raises:
+            InputImageError: there is no run there, or its file is broken.
+        """
+        folder = path.parent if path.name == MANIFEST else path
+        try:
+            data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if data["format"] > _FORMAT:
+                raise InputImageError(f"{folder} was made by a newer guidegen; install that")
+            known = {item.name for item in fields(cls)} & set(data)
+            values = {name: data[name] for name in known}
+            return cls(**{**values, "path": folder, "config": make_config(data["config"])})
+        except FileNotFoundError:
+            raise InputImageError(f"{folder} is no run directory: it has no {MANIFEST}") from None
+        except InputImageError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # make_config's ConfigError is a ValueError: a newer guidegen may know more settings.
+            raise InputImageError(f"can't read {folder / MANIFEST}: {error}") from None
+
+
+class RunStore:
+    """The run directories of one outputs folder.
+
+    Args:
+        out: the folder, or a `.png` path: then the runs lie in `outputs` next to that file.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.root = out.parent / "outputs" if is_picture(out) else out
+
+    def create(
+        self,
+        config: RunConfig,
+        digest: str,
+        *,
+        models: Mapping[str, str] | None = None,
+        device: str = "",
+        resumed_at: int | None = None,
+    ) -> Run:
+        """Note in the directory of a run that it is running; the caller holds its lock.
+
+        An earlier run of the same digest is replaced; its picture stays until the new one is done.
+
+        Args:
+            config: the resolved settings.
+            digest: over everything that changes the pixels.
+            models: name -> digest of the weights.
+            device: where it runs, in words.
+            resumed_at: the step at which an earlier run goes on; None begins anew.
+
+        Raises:
+            OutputError: the directory can't be written.
+        """
+        run = Run(self.make_place(config, digest), config, digest, dict(models or {}), device)
+        if resumed_at is not None:
+            with suppress(InputImageError):
+                earlier = Run.load(run.path)
+                run.started = earlier.started
+                run.resumed_at = [*earlier.resumed_at, resumed_at]
+        for orphan in run.path.glob(".*.tmp"):  # of a process that was killed within a write
+            with suppress(OSError):
+                orphan.unlink()
+        run.save()
+        return run
+
+    def make_place(self, config: RunConfig, digest: str) -> Path:
+        """Make the directory of a run, if it is not there.
+
+        Raises:
+            OutputError: it can't be made.
+        """
+        path = self.place(config, digest)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
+        return path
+
+    def find(self, config: RunConfig, digest: str) -> Run | None:
+        """The finished run of this digest, if its picture is still there.
+
+        A picture with metadata does not serve a call that wants none, nor the other way round; nor
+        does a run without a video serve a call that wants one.
+        """
+        path = self.place(config, digest)
+        with suppress(InputImageError):
+            run = Run.load(path)
+            usable = run.status == "finished" and run.config.metadata == config.metadata
+            usable = usable and (not config.video or (path / VIDEO).is_file())
+            return run if usable and run.image.is_file() else None
+        return None
+
+    def place(self, config: RunConfig, digest: str) -> Path:
+        """The directory of a run, whether it is there or not."""
+        return next(p for p in self._places(config, digest) if _is_free(p, digest))
+
+    def list(self) -> Sequence[Run]:
+        """All readable runs, oldest first."""
+        runs = []
+        for manifest in self.root.glob(f"*/{MANIFEST}"):
+            with suppress(InputImageError):
+                runs.append(Run.load(manifest))
+        return sorted(runs, key=lambda run: (run.started, run.path.name))
+
+    def _places(self, config: RunConfig, digest: str) -> Iterator[Path]:
+        """The directory of a run, then others, should eight digits of the digest collide."""
+        name = f"{slug(config.prompt)}-{config.seed}-{digest[:8]}"
+        yield self.root / name
+        yield from (self.root / f"{name}-{number}" for number in count(2))
+
+
+def is_picture(out: Path) -> bool:
+    """Whether `out` names a picture rather than a folder."""
+    return out.suffix.lower() == ".png" and not out.is_dir()
+
+
+def check_writable(out: Path) -> None:
+    """Refuse an output place before any work starts.
+
+    Raises:
+        OutputError: pictures can't be written there, and why.
+    """
+    if out.suffix.lower() in _OTHER_IMAGES and not out.is_dir():
+        raise OutputError(f"pictures are PNG files; write --out {out.with_suffix('.png')}")
+    folders = {RunStore(out).root, out.parent} if is_picture(out) else {out}
+    for folder in sorted(folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder) as probe:
+                probe.write(b"guidegen")
+        except FileExistsError:
+            raise OutputError(f"{folder} is a file, not a folder; choose another --out") from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise OutputError(f"can't write to {folder}: {why}; choose another --out") from None
+
+
+def picture_path(out: Path, *, index: int = 0, total: int = 1) -> Path | None:
+    """Where a copy of a picture goes when the user named a `.png` file.
+
+    Args:
+        out: the user's `--out`.
+        index: which of the pictures of this call, from 0.
+        total: how many there are; several are numbered `x-1.png`, `x-2.png`.
+
+    Returns:
+        The path, or None where `out` is a folder. A file that guidegen did not write is never
+        replaced: the next free number is taken.
+    """
+    if not is_picture(out):
+        return None
+    if total > 1:
+        out = out.with_stem(f"{out.stem}-{index + 1}")
+    path, number = out, 1
+    while path.exists() and not _is_ours(path):
+        number += 1
+        path = out.with_stem(f"{out.stem}-{number}")
+    return path
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(InputImageError):
+        return bool(read(path))
+    return False
+
+
+def _is_free(path: Path, digest: str) -> bool:
+    """Whether a run of this digest may use the directory: it is empty, absent, or its own."""
+    with suppress(InputImageError):
+        return Run.load(path).digest == digest
+    if not path.is_dir():
+        return not path.exists()
+    # a lock or a half-written file of a killed process is nobody's
+    return all(entry.name.startswith(".") for entry in path.iterdir())

@@ -1,0 +1,200 @@
+"""Adversarial fine-tuning of the image tower, so that its gradient at the pixels draws.
+
+An ordinary encoder can be moved anywhere by a change that no eye sees, and guided by it pixels end
+in noise. A tower that is trained on the worst picture within an L2 ball has to look at shapes, and
+its gradient shows them. The text tower stays frozen.
+
+Sources: Santurkar et al. 2019, arXiv:1906.09453; Ganz & Elad 2023, CLIPAG, arXiv:2306.16805;
+Schlarmann et al. 2024, FARE, arXiv:2402.12336 (stay near the clean picture's original embedding).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from guidegen.clip.fused_cnn import NHWCEfficientNet
+from guidegen.training import checkpoint
+from guidegen.training.clip import model as clip
+from guidegen.training.clip import objective
+from guidegen.training.clip.attack import l2_attack
+from guidegen.training.clip.batches import Batch, SceneBatches
+from guidegen.training.clip.robust_tower import RobustTower
+from guidegen.training.clip.trainer import warm_average
+from guidegen.training.schedule import warmup_cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustConfig:
+    """How long, at which sizes, against which attack.
+
+    steps: optimiser steps in all.
+    sizes: side of the pictures in pixels, rising; each holds for a part of the steps as `shares`
+        says, with `batch` pictures at the first and as many pixels a step afterwards.
+    eps: L2 radius of the attack on a picture of 128 px in [0, 1]; in proportion to the side
+        elsewhere, which is the same contrast. Each picture's own is a quarter to all of it.
+    eps_warmup: steps over which eps rises from an eighth.
+    attack_steps: gradient steps of the attack; `late_attack_steps` at the last size.
+    lr: peak learning rate of AdamW.
+    scale: inverse temperature of the softmaxes.
+    fare: weight of 1 - cos to what the tower said of the clean picture before training.
+    """
+
+    steps: int = 6000
+    sizes: tuple[int, ...] = (64, 96, 128)
+    shares: tuple[float, ...] = (0.6, 0.25, 0.15)
+    batch: int = 128
+    eps: float = 1.25
+    eps_warmup: int = 350
+    attack_steps: int = 1
+    late_attack_steps: int = 2
+    lr: float = 5e-4
+    weight_decay: float = 0.01
+    scale: float = 20.0
+    fare: float = 5.0
+    ema: float = 0.998
+    save_every: int = 100
+
+    def size(self, step: int) -> int:
+        """Side of the pictures of a step."""
+        done = 0.0
+        for size, share in zip(self.sizes, self.shares, strict=True):
+            done += share
+            if step < done * self.steps:
+                return size
+        return self.sizes[-1]
+
+    def pictures(self, step: int) -> int:
+        """How many pictures a step has, so that it costs what a step of the first size does."""
+        return max(8, round(self.batch * (self.sizes[0] / self.size(step)) ** 2))
+
+    def radius(self, step: int) -> float:
+        """The largest L2 radius of a step, for its size."""
+        rise = min(1.0, 0.125 + 0.875 * step / max(1, self.eps_warmup))
+        return self.eps * rise * self.size(step) / 128
+
+
+class RobustTrainer:
+    """Trains a copy of `model`'s image tower; `averaged_model()` is what to evaluate and keep.
+
+    Args:
+        model: an open_clip CLIP whose image tower is an EfficientNet-Lite, on its device.
+        data: source of batches.
+        config: see `RobustConfig`.
+        state_file: where the training state is kept; training goes on from it if it exists.
+        precision: of the tower's arithmetic.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: SceneBatches,
+        config: RobustConfig,
+        *,
+        state_file: Path,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.model, self.data, self.config, self.state_file = model, data, config, state_file
+        self.device: torch.device = model.text_projection.device
+        self.tokenizer = clip.new_tokenizer()
+        model.eval().requires_grad_(False)
+        plain: Any = copy.deepcopy(model.visual)  # `averaged_model` overwrites the model's own
+        self.original = NHWCEfficientNet(plain, precision=precision).requires_grad_(False)
+        self.tower = RobustTower(plain, precision=precision)
+        self.optimizer = torch.optim.AdamW(
+            self.tower.parameters(), lr=config.lr, betas=(0.9, 0.98),
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
+        self.schedule = LambdaLR(
+            self.optimizer, warmup_cosine(config.steps, warmup=min(100, config.steps // 4 + 1))
+        )
+        self.average: Any = AveragedModel(self.tower, avg_fn=warm_average(config.ema))
+        with torch.no_grad():
+            self.bank = torch.cat([self._text(t) for t in _in_parts(data.bank, 256)])
+            self.bank_targets = objective.soft_bank_targets(self.bank)
+        self.scale = torch.tensor(config.scale, device=self.device)
+        self.step = checkpoint.resume(state_file, self._state())
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Train to the end; yields the losses of each step, and its share of right answers."""
+        config = self.config
+        while self.step < config.steps:
+            losses = self._train_step()
+            self.step += 1
+            if self.step % config.save_every == 0 or self.step == config.steps:
+                checkpoint.save(self.state_file, self._state(), self.step)
+            yield losses
+
+    def averaged_model(self) -> Any:
+        """The whole model with the averaged tower in it."""
+        self.average.module.write_into(self.model.visual)
+        return self.model
+
+    def _train_step(self) -> dict[str, float]:
+        step, config = self.step, self.config
+        size, n = config.size(step), config.pictures(step)
+        batch = self.data.batch(10**5 + step, n, size, self.device)
+        rng = torch.Generator().manual_seed(self.data.seed * 1_000_003 + 7 * step + 1)
+        with torch.no_grad():
+            text = self._text(batch.texts)
+            original = F.normalize(self.original((batch.images - 0.5) / 0.5), dim=-1)
+        eps = config.radius(step) * (0.25 + 0.75 * torch.rand(n, generator=rng))
+        attack_steps = config.attack_steps
+        if size == config.sizes[-1]:
+            attack_steps = config.late_attack_steps
+
+        def total(features: Tensor) -> Tensor:
+            return torch.stack(list(self._losses(features, batch, text, original).values())).sum()
+
+        self.tower.requires_grad_(False)
+        hard = l2_attack(
+            batch.images, lambda x: total(self.tower(x)), eps, steps=attack_steps, rng=rng
+        )
+        self.tower.requires_grad_(True)
+        features = self.tower(hard)
+        losses = self._losses(features, batch, text, original)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.tower.parameters(), 2.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.tower)
+        single = batch.concepts[:, 1] < 0
+        right = (features.detach() @ self.bank.T).argmax(dim=1) == batch.concepts[:, 0]
+        out = {name: float(loss.detach()) for name, loss in losses.items()}
+        return {**out, "top1": float(right[single].float().mean())}
+
+    def _losses(
+        self, features: Tensor, batch: Batch, text: Tensor, original: Tensor
+    ) -> dict[str, Tensor]:
+        concepts, scale = batch.concepts, self.scale
+        return {
+            "pairs": objective.contrastive(features, text, concepts, scale),
+            "bank": objective.bank_loss(features, self.bank, self.bank_targets, concepts, scale),
+            "fare": self.config.fare * (1 - (features * original).sum(dim=1)).mean(),
+        }
+
+    @torch.no_grad()
+    def _text(self, texts: list[str]) -> Tensor:
+        tokens = clip.tokenize(self.tokenizer, texts).to(self.device)
+        features = clip.text_trunk(self.model, tokens).float() @ self.model.text_projection
+        return F.normalize(features, dim=-1)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "tower": self.tower, "average": self.average,
+            "optimizer": self.optimizer, "schedule": self.schedule,
+        }  # fmt: skip
+
+
+def _in_parts(items: list[str], size: int) -> list[list[str]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,93 @@
+"""The `robust` command: data, trainer, clean and adversarial evaluation, export."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from guidegen.errors import WeightsError
+from guidegen.training.clip import adversarial, evaluate
+from guidegen.training.clip import model as clip
+from guidegen.training.clip.batches import SceneBatches
+from guidegen.training.clip.robust import RobustConfig, RobustTrainer
+from guidegen.training.data.dataset import CaptionedImages
+from guidegen.training.device import choose
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    data: Path,
+    out: Path,
+    *,
+    start: Path,
+    state_file: Path,
+    config: RobustConfig,
+    evaluate_every: int,
+    seed: int,
+    device: str,
+    precision: torch.dtype = torch.float32,
+) -> list[evaluate.Retrieval]:
+    """See `guidegen.training.__main__.robust`; curves go to `out/curves.jsonl`."""
+    where = choose(device)
+    model, _ = clip.load_model(start)
+    tower = json.loads((start / clip.CONFIG).read_text())["model_cfg"]["vision_cfg"]
+    name = tower.get("timm_model_name", "")
+    if not name.startswith("tf_efficientnet_lite"):
+        raise WeightsError(
+            f"{start}: its image tower is no EfficientNet-Lite; start from a model that "
+            "`python -m guidegen.training train` made"
+        )
+    everything = CaptionedImages(data)
+    records = [r for r in everything if r.split == "train"]
+    cutouts = everything.images(128, tqdm(records, desc="reading", unit="image", mininterval=5))
+    source = SceneBatches(cutouts, records, seed=seed)
+    trainer = RobustTrainer(
+        model.to(where), source, config, state_file=state_file, precision=precision
+    )
+    evaluator = evaluate.Evaluator(everything, sample=64)
+    scores: list[evaluate.Retrieval] = []
+    means: dict[str, float] = {}
+    bar = tqdm(
+        trainer.run(), initial=trainer.step, total=config.steps, desc="robust", unit="step",
+        mininterval=5,
+    )  # fmt: skip
+    for losses in bar:
+        for key, loss in losses.items():
+            means[key] = 0.98 * means.get(key, loss) + 0.02 * loss
+        bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()}, refresh=False)
+        if trainer.step % evaluate_every == 0 or trainer.step == config.steps:
+            scores = _save_and_score(trainer, out, name, evaluator, where, means)
+    return scores or _save_and_score(trainer, out, name, evaluator, where, means)
+
+
+def _save_and_score(
+    trainer: RobustTrainer,
+    out: Path,
+    tower: str,
+    evaluator: evaluate.Evaluator,
+    device: torch.device,
+    means: dict[str, float],
+) -> list[evaluate.Retrieval]:
+    clip.save_model(trainer.averaged_model(), out, tower=tower)
+    model, tokenizer = clip.load_model(out)
+    model = model.to(device)
+    scores = evaluator(model, tokenizer)
+    hard = adversarial.retrieval(model, tokenizer, evaluator, draws=1)
+    line = {
+        "step": trainer.step,
+        "size": trainer.config.size(trainer.step - 1),
+        "eps": round(trainer.config.radius(trainer.step - 1), 3),
+        **{k: round(v, 4) for k, v in means.items()},
+        **{f"{s.split}-top1": round(s.top1, 4) for s in scores},
+        **{f"{s.split}-top5": round(s.top5, 4) for s in scores},
+        "adversarial-top1": round(hard.top1, 4),
+    }
+    with (out / "curves.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    log.info("step %d: %s\n%s\n%s", trainer.step, line, evaluate.describe(scores), hard)
+    return [*scores, hard]

@@ -1,0 +1,1 @@
+"""Captioned pictures for training: their sources, rasterising, captions, scenes."""

@@ -1,0 +1,137 @@
+"""The `vqgan` command: data, model, trainer, evaluation and export."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from guidegen.training.clip import model as clip
+from guidegen.training.data import scenes
+from guidegen.training.data.dataset import CaptionedImages
+from guidegen.training.device import choose
+from guidegen.training.vqgan.codebook import perplexity
+from guidegen.training.vqgan.loss import PerceptualLoss
+from guidegen.training.vqgan.model import SMALL, VQGAN, reconstruct, save, save_source
+from guidegen.training.vqgan.scenes import CleanScenes
+from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
+from guidegen.weights.store import embedded
+
+log = logging.getLogger(__name__)
+
+PICTURES = 64  # of each kind that the figures are taken from
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well pictures come back. l1 in units of [0, 1]; psnr in dB, the mean over pictures."""
+
+    kind: str
+    l1: float
+    psnr: float
+    used: int
+    perplexity: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: L1 {self.l1:.4f}, PSNR {self.psnr:.2f} dB, "
+            f"{self.used} codes used, perplexity {self.perplexity:.0f}"
+        )
+
+
+class Evaluator:
+    """Held-out drawings (split `val`), each on white, and in scenes with backgrounds."""
+
+    def __init__(self, data: CaptionedImages, size: int) -> None:
+        records = [r for r in data if r.split == "val"][: 8 * PICTURES : 8]
+        cutouts = data.images(128, records)
+        self.pictures = {
+            "val on white": scenes.on_white(torch.from_numpy(cutouts), size),
+            "val in scenes": CleanScenes(cutouts, seed=7).batch(0, PICTURES, size),
+        }
+
+    def __call__(self, model: VQGAN) -> list[Reconstruction]:
+        """Figures of a model in float32."""
+        return [self._one(kind, images, model) for kind, images in self.pictures.items()]
+
+    @staticmethod
+    def _one(kind: str, images: Tensor, model: VQGAN) -> Reconstruction:
+        device = next(model.parameters()).device
+        out, codes = reconstruct(model, images.to(device))
+        error = out.cpu() - images
+        psnr = -10 * error.square().mean((1, 2, 3)).clamp(min=1e-10).log10()
+        count = torch.bincount(codes.flatten().cpu(), minlength=int(model.config["n_embed"]))
+        used = int(count.gt(0).sum())
+        return Reconstruction(
+            kind, float(error.abs().mean()), float(psnr.mean()), used, perplexity(count)
+        )
+
+
+def run(
+    data: Path,
+    out: Path,
+    *,
+    clip_folder: Path | None,
+    state_file: Path,
+    config: VQGANConfig,
+    n_embed: int,
+    embed_dim: int,
+    evaluate_every: int,
+    seed: int,
+    device: str,
+) -> list[Reconstruction]:
+    """See `guidegen.training.__main__.vqgan` for the arguments."""
+    where = choose(device)
+    everything = CaptionedImages(data)
+    records = [r for r in everything if r.split == "train"]
+    source = CleanScenes(everything.images(128, records), seed=seed)
+    log.info("%d pictures", len(records))
+    perceptual = PerceptualLoss(clip.load_model(clip_folder or embedded("clip"))[0].visual)
+    torch.manual_seed(seed)
+    model = VQGAN(SMALL, n_embed=n_embed, embed_dim=embed_dim).to(where)
+    trainer = VQGANTrainer(
+        model, source.batch, perceptual.to(where), config, state_file=state_file, seed=seed
+    )
+    evaluator = Evaluator(everything, config.size)
+    log.info("from step %d of %d", trainer.step, config.steps)
+    means: dict[str, float] = {}
+    start, first = time.monotonic(), trainer.step
+    for losses in trainer.run():
+        for name, loss in losses.items():
+            means[name] = 0.96 * means.get(name, loss) + 0.04 * loss
+        if trainer.step % 20 == 0:
+            pace = (time.monotonic() - start) / (trainer.step - first)
+            numbers = ", ".join(f"{k} {v:.4g}" for k, v in means.items())
+            log.info("step %d: %s; %.2f s a step", trainer.step, numbers, pace)
+        if trainer.step % evaluate_every == 0 and trainer.step < config.steps:
+            export(trainer, out, evaluator, seed)
+    return export(trainer, out, evaluator, seed)
+
+
+def export(
+    trainer: VQGANTrainer, out: Path, evaluator: Evaluator, seed: int
+) -> list[Reconstruction]:
+    """Write the model folder and log its figures."""
+    kept = VQGAN(
+        trainer.model.config["ddconfig"],
+        n_embed=trainer.model.config["n_embed"],
+        embed_dim=trainer.model.config["embed_dim"],
+    )
+    # what is measured is what the file holds
+    kept.load_state_dict({k: v.cpu().half().float() for k, v in trainer.kept_state().items()})
+    save(kept.state_dict(), kept.config, out)
+    save_source(
+        out,
+        source="trained by guidegen on drawings of Apache-2.0, MIT and public-domain sources",
+        licence="MIT",
+        command=f"python -m guidegen.training vqgan DATA OUT --steps {trainer.config.steps} "
+        f"--early-share {trainer.config.early_share:g} --seed {seed}",
+        step=trainer.step,
+    )
+    scores = evaluator(kept.to(trainer.device).eval())
+    log.info("step %d: %s", trainer.step, "; ".join(map(str, scores)))
+    return scores

@@ -1,0 +1,193 @@
+"""Training of a small VQGAN: an autoencoder first, then its codebook, resumable at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from guidegen.training import checkpoint
+from guidegen.training.clip.trainer import warm_average
+from guidegen.training.schedule import warmup_cosine
+from guidegen.training.vqgan.codebook import Codebook, lookup
+from guidegen.training.vqgan.loss import Balance
+from guidegen.training.vqgan.model import VQGAN
+
+Pictures = Callable[[int, int, int], Tensor]
+"""(step, n, size) -> RGB [n, 3, size, size] in [0, 1]."""
+Perceptual = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""See `vqgan_loss.PerceptualLoss`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQGANConfig:
+    """How long, how fast, and what counts.
+
+    steps: of the optimiser, all of them.
+    plain_steps: how many of them, at first, go without the codebook.
+    batch, size: pictures a step, and their side in pixels; in the first `early_share` of the steps
+        it is twice as many crops of half the side, which cost half.
+    lr: peak learning rate.
+    perceptual, semantic: how hard these losses pull at the picture, where L1 pulls with 1.
+    commitment: weight of the distance between encoder outputs and their codes.
+    ema: decay of the average of the weights, which is what is kept.
+    compile: let torch.compile fuse encoder and decoder; twice as fast on a CPU, needs a compiler.
+    """
+
+    steps: int
+    plain_steps: int = 300
+    batch: int = 8
+    size: int = 128
+    early_share: float = 0.8
+    lr: float = 1e-3
+    perceptual: float = 0.7
+    semantic: float = 0.15
+    commitment: float = 0.25
+    ema: float = 0.998
+    save_every: int = 50
+    compile: bool = True
+
+
+class VQGANTrainer:
+    """Trains `model` in place; `kept_state` is what to evaluate and to keep.
+
+    Args:
+        model: on its device.
+        pictures: source of batches.
+        perceptual: distance of two batches; None leaves L1 alone.
+        config: see `VQGANConfig`.
+        state_file: where the training state is kept; training goes on from it if it exists.
+        seed: of codebook starts.
+    """
+
+    def __init__(
+        self,
+        model: VQGAN,
+        pictures: Pictures,
+        perceptual: Perceptual | None,
+        config: VQGANConfig,
+        *,
+        state_file: Path,
+        seed: int,
+    ) -> None:
+        self.model, self.pictures, self.perceptual = model, pictures, perceptual
+        self.config, self.state_file, self.seed = config, state_file, seed
+        model.to(memory_format=torch.channels_last).train()
+        self.weight: Tensor = model.quantize.embedding.weight.requires_grad_(False)
+        self.device = self.weight.device
+        self.codebook = Codebook(self.weight)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-4
+        )
+        warmup = min(100, config.steps // 4 + 1)
+        self.schedule = LambdaLR(self.optimizer, warmup_cosine(config.steps, warmup=warmup))
+        self.balance = Balance(
+            {"l1": 1.0, "perceptual": config.perceptual, "semantic": config.semantic}
+        )
+        self.ema = AveragedModel(model, avg_fn=warm_average(config.ema))
+        self.step = checkpoint.resume(state_file, self._state())
+        self.encode: Any = model.encoder
+        self.decode: Any = model.decoder
+        if config.compile:
+            self.encode = torch.compile(model.encoder, dynamic=False)
+            self.decode = torch.compile(model.decoder, dynamic=False)
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Train to the end; yields the losses of each step, and the codes' use in its batch."""
+        config = self.config
+        while self.step < config.steps:
+            if self.step == config.plain_steps:
+                self._start_codebook()
+            self.optimizer.zero_grad(set_to_none=True)
+            losses = self._backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.schedule.step()
+            self.ema.update_parameters(self.model)
+            self.step += 1
+            if self.step % config.save_every == 0 or self.step == config.steps:
+                checkpoint.save(self.state_file, self._state(), self.step)
+            yield losses
+
+    def kept_state(self) -> dict[str, Tensor]:
+        """State dict with the averaged weights, and the codebook as it is now."""
+        # restarted entries jump, so their average would be of two unrelated places
+        state = {k: v.clone() for k, v in self.ema.module.state_dict().items()}
+        return {**state, "quantize.embedding.weight": self.weight.clone()}
+
+    def _backward(self) -> dict[str, float]:
+        """One step's gradients; the losses, and how many codes the batch used."""
+        config = self.config
+        images = self._pictures(self.step).to(self.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        z = self._encode(images)
+        values = {}
+        commit = torch.zeros((), device=self.device)
+        if self.step >= config.plain_steps:
+            quantised, codes = lookup(z.detach(), self.weight)
+            commit = config.commitment * (z - quantised).square().mean()
+            # entries rest in the last tenth, so that encoder and decoder can settle on them
+            rng = self._rng() if self.step < 0.9 * config.steps else None
+            self.codebook.update(_rows(z.detach()), codes, rng)
+            z = z + (quantised - z).detach()
+            values = {"commit": float(commit.detach()), "codes": float(codes.unique().numel())}
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            out = self.decode(self.model.post_quant_conv(z))
+        out = (out.float() + 1) / 2
+        seen = out.detach().requires_grad_(True)
+        losses = {"l1": (seen - images).abs().mean()}
+        if self.perceptual is not None:
+            losses["perceptual"], losses["semantic"] = self.perceptual(seen, images)
+        ends, grads = [out], [self.balance(losses, seen)]
+        if commit.requires_grad:
+            ends.append(commit)
+            grads.append(torch.ones_like(commit))
+        torch.autograd.backward(ends, grads)
+        return {**{k: float(v.detach()) for k, v in losses.items()}, **values}
+
+    def _pictures(self, step: int) -> Tensor:
+        config = self.config
+        if step >= config.early_share * config.steps:
+            return self.pictures(step, config.batch, config.size)
+        whole = self.pictures(step, 2 * config.batch, config.size)
+        side = config.size // 2
+        rng = torch.Generator().manual_seed(step)
+        corners = torch.randint(0, side + 1, (len(whole), 2), generator=rng).tolist()
+        return torch.stack(
+            [p[:, y : y + side, x : x + side] for p, (y, x) in zip(whole, corners, strict=True)]
+        )
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            z: Tensor = self.model.quant_conv(self.encode(images * 2 - 1))
+        return z.float()
+
+    @torch.no_grad()
+    def _start_codebook(self) -> None:
+        config = self.config
+        wanted = max(1, 16 * len(self.weight) // (config.batch * (config.size // 8) ** 2))
+        self.encode, compiled = self.model.encoder, self.encode  # too few to compile that size for
+        batches = (self.pictures(10**6 + k, config.batch, config.size) for k in range(wanted))
+        z = torch.cat([_rows(self._encode(b.to(self.device))) for b in batches])
+        self.encode = compiled
+        self.codebook.start(z, self._rng())
+
+    def _rng(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model, "ema": self.ema, "codebook": self.codebook,
+            "optimizer": self.optimizer, "schedule": self.schedule, "balance": self.balance,
+        }  # fmt: skip
+
+
+def _rows(z: Tensor) -> Tensor:
+    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])

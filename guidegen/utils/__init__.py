@@ -1,0 +1,1 @@
+"""Files, locks, signals, versions and fail-points: what every folder may use."""

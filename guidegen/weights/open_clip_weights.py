@@ -1,0 +1,248 @@
+"""Loading of open_clip models, strictly.
+
+open_clip only warns where a result would be wrong (random weights, the wrong activation, resized
+position embeddings); here all of these are errors.
+"""
+
+import importlib
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from guidegen.errors import UnknownNameError, WeightsError
+from guidegen.weights.store import embedded, folder_digest, sha256_file
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+_CONFIG = "open_clip_config.json"
+
+
+def local_folder(spec: str) -> Path | None:
+    """Folder of a local model; None for a spec of the zoo or the hub."""
+    if spec == "embedded":
+        return embedded("clip")
+    return Path(spec.removeprefix(LOCAL)).expanduser() if spec.startswith(LOCAL) else None
+
+
+def split_zoo_name(spec: str) -> tuple[str, str]:
+    """NAME/TAG as open_clip knows it."""
+    open_clip = _open_clip()
+    name, _, tag = spec.rpartition("/")
+    if not open_clip.get_pretrained_cfg(name, tag):
+        known = [f"{name}/{tag}" for name, tag in open_clip.list_pretrained()]
+        raise UnknownNameError.of(
+            "perceptor", spec, [*known, "embedded"], hint="(or local-dir:FOLDER, hf-hub:ORG/NAME)"
+        )
+    return name, tag
+
+
+def needs_quick_gelu(name: str, tag: str) -> bool:
+    """Whether the weights of a zoo model were trained with QuickGELU.
+
+    The zoo's architectures say plain GELU where the weights want the other (open_clip issue #771).
+    """
+    return bool(_open_clip().get_pretrained_cfg(name, tag).get("quick_gelu", False))
+
+
+def load_folder(folder: Path) -> tuple[Any, Any, str]:
+    """Model, tokenizer and digest of a folder in open_clip's own layout."""
+    read_config(folder)
+    weights = _weights_file(folder)
+    shapes = _shapes(weights)
+    name = f"{LOCAL}{folder}"
+    model, tokenizer = _create(name, where=weights)
+    # open_clip fails on missing and extra keys, but resizes position embeddings silently
+    for key, tensor in model.state_dict().items():
+        if key in shapes and math.prod(shapes[key]) != tensor.numel():
+            raise WeightsError(
+                f"{weights}: {key} has shape {list(shapes[key])} where {_CONFIG} asks for "
+                f"{list(tensor.shape)}; weights and config do not belong together"
+            )
+    return model, tokenizer, folder_digest(folder)
+
+
+def fetch_zoo(name: str, tag: str) -> Path:
+    """The weights file of open_clip's zoo, from the hub's cache or fetched into it."""
+    open_clip = _open_clip()
+    with _fetching(f"{name}/{tag}"), _quiet():
+        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+
+
+def load_zoo(name: str, tag: str) -> tuple[Any, Any, str]:
+    """Model, tokenizer and digest of open_clip's zoo, fetched once."""
+    weights = fetch_zoo(name, tag)
+    model, tokenizer = _create(
+        name, where=weights, pretrained=tag, force_quick_gelu=needs_quick_gelu(name, tag)
+    )
+    return model, tokenizer, sha256_file(weights)
+
+
+def load_hub(spec: str) -> tuple[Any, Any, str]:
+    """Model, tokenizer and digest of a hub repository in open_clip's layout."""
+    _open_clip()
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    repository = spec.removeprefix(HUB)
+    with _fetching(spec), _quiet():
+        download_pretrained_from_hf(repository, filename=_CONFIG)
+        weights = Path(download_pretrained_from_hf(repository))
+    model, tokenizer = _create(spec, where=weights)
+    return model, tokenizer, sha256_file(weights)
+
+
+def _create(name: str, *, where: Path, **options: Any) -> tuple[Any, Any]:
+    """Model with its weights, and tokenizer; every complaint becomes a WeightsError."""
+    open_clip = _open_clip()
+    try:
+        with _quiet():
+            model = open_clip.create_model_from_pretrained(name, return_transform=False, **options)
+            tokenizer = open_clip.get_tokenizer(name)
+        preprocess = model.visual.preprocess_cfg
+        square_side(preprocess["size"])
+        for key, low in (("mean", -math.inf), ("std", 0)):
+            if len(preprocess[key]) != 3 or not all(value > low for value in preprocess[key]):
+                raise ValueError(f"preprocess_cfg has the {key} {preprocess[key]}")
+    except ImportError as error:
+        raise WeightsError(f"{name} needs a package that is not here: {_line(error)}") from error
+    except Exception as error:
+        # open_clip, timm, torch and safetensors raise a dozen types for a file that does not fit
+        raise WeightsError(f"can't load {where}: {_line(error)}") from error
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{where}: {key} holds values that are not finite; fetch it again")
+    return model, tokenizer
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `model_cfg` of a folder's open_clip_config.json, checked."""
+    path = folder / _CONFIG
+    if not folder.is_dir():
+        raise WeightsError(f"there is no folder {folder}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path} is missing: a weights file alone does not tell activation and preprocessing"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"can't read {path}: {_line(error)}") from error
+    parts = ("embed_dim", "vision_cfg", "text_cfg")
+    model = config.get("model_cfg") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or any(part not in model for part in parts):
+        raise WeightsError(f"{path} has no model_cfg with {', '.join(parts)}")
+    return model
+
+
+def _weights_file(folder: Path) -> Path:
+    """The safetensors that open_clip will take."""
+    _open_clip()
+    from open_clip.factory import _find_checkpoint_in_dir
+
+    with _quiet():
+        found = _find_checkpoint_in_dir(folder)
+    if found is None:
+        raise WeightsError(f"no weights in {folder}; put open_clip_model.safetensors there")
+    if not found.endswith(".safetensors"):
+        raise WeightsError(f"{found} is no safetensors file; convert it: guidegen models import")
+    return Path(found)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} is no whole safetensors file ({_line(error)}); fetch it again"
+        ) from error
+
+
+def square_side(size: Any) -> int:
+    """The side of a square input size, in pixels."""
+    sides = {int(side) for side in (size if isinstance(size, Sequence) else [size])}
+    if len(sides) != 1:
+        raise ValueError(f"its input is not square: {size}")
+    return sides.pop()
+
+
+def _line(error: BaseException) -> str:
+    """An error in one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 240 else text[:237] + "..."
+
+
+def _open_clip() -> Any:
+    with _quiet():
+        if "open_clip" not in sys.modules and "transformers" not in sys.modules:
+            _import_lean()
+        import open_clip  # 4 s with torch: only where it is needed
+    return open_clip
+
+
+def _import_lean() -> None:
+    """Import open_clip without transformers, which costs 0.6 s and serves few text towers.
+
+    These get it when the first of them is built.
+    """
+    sys.modules["transformers"] = None  # type: ignore[assignment]
+    try:
+        import open_clip.hf_model
+        import open_clip.model
+    finally:
+        del sys.modules["transformers"]
+
+    def text_encoder(*args: Any, **kwargs: Any) -> Any:
+        whole = importlib.reload(open_clip.hf_model)
+        open_clip.model.HFTextEncoder = whole.HFTextEncoder
+        return whole.HFTextEncoder(*args, **kwargs)
+
+    open_clip.model.HFTextEncoder = text_encoder
+
+
+@contextmanager
+def _fetching(spec: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+        cause = "HF_HUB_OFFLINE is set" if offline else _line(error)
+        raise WeightsError(
+            f"can't fetch the weights of {spec} ({cause}); connect to huggingface.co once, or use "
+            "local-dir:FOLDER or embedded"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's chatter down; its QuickGELU warning becomes an error."""
+    root = logging.getLogger()
+    others = [logging.getLogger(name) for name in ("timm", "huggingface_hub")]
+    levels = [logger.level for logger in others]
+    # open_clip logs on the root logger itself, which would even install a handler there
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    root.addFilter(_nothing)
+    for logger in others:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="QuickGELU mismatch")
+            yield
+    finally:
+        root.removeFilter(_nothing)
+        root.removeHandler(handler)
+        for logger, level in zip(others, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

@@ -1,0 +1,103 @@
+"""The weight of staying near the start."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from guidegen.config import make_config
+from guidegen.engine import generate as engine
+from guidegen.guidance.losses import mean_square
+from guidegen.guidance.optimize import optimize
+from guidegen.guidance.search import best_of
+from tests.helpers.loops import make_loop
+from tests.helpers.tiny_clip import make_tiny_clip
+
+WORDS = ["0.9,0.2,0.2", "0.1,0.5,0.9"]
+
+
+def held(weight, **settings):
+    loop = make_loop(WORDS, [3, 4], **settings)
+    return replace(loop, objective=replace(loop.objective, init=weight))
+
+
+def run(loop, start=None, **options):
+    return list(optimize(loop, best_of(loop, 1) if start is None else start, **options))
+
+
+def away(steps):
+    return mean_square(steps[-1].latents, steps[0].latents)
+
+
+def test_mean_square_is_over_all_floating_latents():
+    latents = {"a": torch.ones(2, 3), "b": torch.zeros(2, 1, 1), "choice": torch.ones(2).long()}
+    start = {"a": torch.zeros(2, 3), "b": torch.zeros(2, 1, 1), "choice": torch.zeros(2).long()}
+    assert torch.allclose(mean_square(latents, start), torch.tensor([0.75, 0.75]))
+
+
+def test_it_pulls_to_the_start_and_not_to_zero():
+    free, near, tied = run(held(0.0)), run(held(10.0)), run(held(1000.0))
+    assert (away(tied) < away(near)).all()
+    assert (away(near) < away(free)).all()
+    assert away(tied).max() < 0.01 * away(free).min()
+    size = tied[-1].latents["pixels"].square().mean() / tied[0].latents["pixels"].square().mean()
+    assert abs(size - 1) < 0.2
+
+
+def test_it_is_a_loss_of_its_own_name():
+    steps = run(held(10.0))
+    assert "init" not in run(held(0.0))[-1].losses
+    for step in steps:
+        wanted = 10.0 * mean_square(step.latents, steps[0].latents)
+        assert torch.allclose(step.losses["init"], wanted, atol=1e-7)
+        parts = step.losses["clip"] + step.losses["prior"] + step.losses["init"]
+        assert torch.allclose(step.losses["total"], parts)
+
+
+def test_alone_and_together_it_pulls_alike():
+    together = run(held(10.0))[-1].latents["pixels"][1]
+    loop = make_loop(WORDS[1:], [4])
+    alone = run(replace(loop, objective=replace(loop.objective, init=10.0)))[-1]
+    assert torch.equal(alone.latents["pixels"][0], together)
+
+
+def test_going_on_keeps_pulling_to_the_first_start():
+    whole, state = [], None
+    loop = held(10.0, steps=12)
+    for step in optimize(loop, best_of(loop, 1)):
+        whole.append(step)
+        if step.index == 5:
+            state = step.snapshot()
+    assert torch.equal(state.rows["anchor/pixels"], whole[0].latents["pixels"])
+    rest = run(held(10.0, steps=12), state_latents(state), resume=state)
+    assert rest[0].index == 5
+    assert torch.equal(rest[-1].latents["pixels"], whole[-1].latents["pixels"])
+
+
+def state_latents(state):
+    return {"pixels": state.rows["latents/pixels"].clone()}
+
+
+def test_a_loop_that_is_not_held_keeps_no_start():
+    loop = held(0.0, steps=1)
+    (step, _) = run(loop)
+    assert not any(name.startswith("anchor") for name in step.snapshot().rows)
+
+
+@pytest.mark.parametrize("generator", ["pixels", "collage"])
+def test_from_the_command_down_to_the_loss(tmp_path, generator):
+    clip = make_tiny_clip(tmp_path / "clip")
+    fields = {"prompt": "a cat", "perceptor": f"local-dir:{clip}", "generator": generator}
+    fields |= {"size": 64, "steps": 3, "cutouts": 2, "starts": 1, "init_weight": 5.0}
+    seen = []
+
+    class Watcher:
+        def __call__(self, step):
+            seen.append(float(step.losses["init"][0]))
+
+        def close(self):
+            pass
+
+    list(engine.generate([make_config(fields)], recorders=lambda _: [Watcher()], write=False))
+    assert seen[0] == 0
+    assert seen[-1] > 0

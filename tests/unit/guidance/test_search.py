@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from guidegen.clip.perceptor import Ensemble
+from guidegen.guidance.search import prefer, rank
+from guidegen.interfaces import Candidate, Entry
+from guidegen.prompt.grammar import parse_prompt
+from tests.helpers.fakes import TinyPerceptor
+
+
+class Colours:
+    """A vocabulary of plain colours; names are what TinyPerceptor reads."""
+
+    digest = "0" * 64
+
+    def __init__(self, names, shown=None):
+        self.entries = [Entry(name) for name in names]
+        self.shown = shown
+        self.looked_at = []
+
+    def thumbnails(self, indices):
+        self.looked_at += indices
+        if self.shown is None:
+            return None
+        rows = [[float(v) for v in self.shown[i].split(",")] for i in indices]
+        return torch.tensor(rows).view(-1, 3, 1, 1).expand(-1, 3, 16, 16)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEGEN_CACHE", str(tmp_path))
+
+
+def candidate(text, seed=0):
+    return Candidate(parse_prompt(text), seed, torch.Generator().manual_seed(seed))
+
+
+ONE = Ensemble(((TinyPerceptor(), 1.0),))
+RED, GREEN, BLUE, PINK = "0.9,0.1,0.1", "0.1,0.9,0.1", "0.1,0.1,0.9", "0.9,0.5,0.5"
+
+
+def test_names_rank_by_their_nearness_to_the_text():
+    scores = rank(ONE, Colours([BLUE, GREEN, PINK, RED]), [RED])
+    assert scores.shape == (1, 4)
+    assert scores[0].argsort(descending=True).tolist()[:2] == [3, 2]
+    assert abs(scores.mean()) < 1e-5
+
+
+def test_thumbnails_tell_drawings_of_one_name_apart():
+    shown = [BLUE, GREEN, RED]
+    vocabulary = Colours(["a thing"] * 3, shown)
+    scores = rank(ONE, vocabulary, [RED])
+    assert scores[0].argmax() == 2
+    assert sorted(vocabulary.looked_at) == [0, 1, 2]
+
+
+def test_only_the_best_names_are_looked_at():
+    names = [f"{i / 200:.3f},0.1,0.1" for i in range(200)]
+    vocabulary = Colours(names, names)
+    scores = rank(ONE, vocabulary, [RED])
+    assert len(vocabulary.looked_at) == 48
+    seen = torch.zeros(200, dtype=torch.bool)
+    seen[vocabulary.looked_at] = True
+    assert scores[0][seen].min() > scores[0][~seen].max()
+
+
+def test_a_preference_has_a_row_a_phrase_and_does_not_depend_on_the_neighbours():
+    vocabulary = Colours([RED, GREEN, BLUE, PINK, "cat", "dog"])
+    alone = prefer(ONE, vocabulary, [candidate("two cat and a dog")])[0]
+    many = prefer(ONE, vocabulary, [candidate("x"), candidate("two cat and a dog"), candidate("y")])
+    assert [phrase.text for phrase in alone.phrases] == ["cat", "dog"]
+    assert alone.phrases[0].count == 2
+    assert alone.scores.argmax(1).tolist() == [4, 5]
+    assert torch.equal(alone.scores, many[1].scores)
+
+
+def test_what_is_pushed_away_asks_for_nothing():
+    vocabulary = Colours([RED, GREEN, BLUE, PINK, "cat", "dog"])
+    wanted = prefer(ONE, vocabulary, [candidate("cat|dog:-1|cat:0.5")])[0]
+    assert [phrase.text for phrase in wanted.phrases] == ["cat"]

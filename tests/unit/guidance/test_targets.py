@@ -1,0 +1,286 @@
+"""Prompts of every kind as targets, through one CLIP and through an ensemble of two."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+import guidegen
+from guidegen.clip.perceptor import load_ensemble
+from guidegen.config import make_config
+from guidegen.engine import generate as engine
+from guidegen.errors import ConfigError, InputImageError, PromptSyntaxError
+from guidegen.guidance.targets import draw_direction, encode_targets
+from guidegen.interfaces import Candidate
+from guidegen.prompt.grammar import parse_prompt
+from guidegen.prompt.references import (
+    ImagePrompt,
+    NoisePrompt,
+    parse_image_prompt,
+    parse_noise_prompt,
+)
+from tests.helpers.tiny_clip import make_tiny_clip
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    one = make_tiny_clip(folder / "one", seed=1)
+    two = make_tiny_clip(folder / "two", seed=2, preprocess={"mean": [0.5, 0.5, 0.5]})
+    return (f"local-dir:{one}@3", f"local-dir:{two}@1")
+
+
+@pytest.fixture(scope="module")
+def ensemble(specs):
+    return load_ensemble(specs, device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    pixels = torch.arange(40 * 32 * 3) % 251
+    Image.frombytes("RGB", (40, 32), bytes(pixels.tolist())).save(path)
+    return path
+
+
+def candidate(text, seed=0):
+    return Candidate(parse_prompt(text), seed, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "weight", "stop"),
+    [
+        ("photo.png", "photo.png", 1.0, -math.inf),
+        ("a b/photo.png:0.5", "a b/photo.png", 0.5, -math.inf),
+        ("photo.png:-0.5:0.25", "photo.png", -0.5, 0.25),
+        ("C:/photos/a.png", "C:/photos/a.png", 1.0, -math.inf),
+        (r"C:\photos\a.png:2", r"C:\photos\a.png", 2.0, -math.inf),
+        (r"16\:9:2", "16:9", 2.0, -math.inf),
+        (r"\\server\share\a.png", r"\\server\share\a.png", 1.0, -math.inf),
+    ],
+)
+def test_image_prompts_are_read(text, path, weight, stop):
+    found = parse_image_prompt(text)
+    assert (str(found.path), found.weight, found.stop) == (path, weight, stop)
+
+
+def test_a_file_of_that_very_name_is_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(parse_image_prompt("at 12:30").path) == "at 12"
+    (tmp_path / "at 12:30").write_bytes(b"")
+    assert str(parse_image_prompt("at 12:30").path) == "at 12:30"
+    assert parse_image_prompt("at 12:30:0.5") == ImagePrompt(Path("at 12:30"), 0.5)
+
+
+@pytest.mark.parametrize("text", ["", " ", ":0.5", "a.png:0", "a.png:inf", "a.png:0,5", "a.png:1x"])
+def test_bad_image_prompts_are_refused(text):
+    with pytest.raises(PromptSyntaxError):
+        make_config({"prompt": "a", "image_prompt": text})
+
+
+def test_noise_prompts_are_read():
+    assert parse_noise_prompt("7") == NoisePrompt(7)
+    assert parse_noise_prompt(" 7:0.25 ") == NoisePrompt(7, 0.25)
+    assert parse_noise_prompt("7:-1:0.5") == NoisePrompt(7, -1.0, 0.5)
+    assert make_config({"prompt": "a", "noise_prompt": 7}).noise_prompt == ("7",)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1.5", "7:", "7:x", "7:0", "7:nan", "7:1:2:3", str(2**63)]
+)
+def test_bad_noise_prompts_are_refused(text):
+    if text == "7:":  # no weight is weight 1
+        assert parse_noise_prompt(text) == NoisePrompt(7)
+        return
+    with pytest.raises(PromptSyntaxError):
+        make_config({"prompt": "a", "noise_prompt": text})
+
+
+def test_paths_given_from_python_keep_their_colons(photo):
+    odd = photo.rename(photo.with_name("at 12:30"))
+    config = make_config({"prompt": "a", "image_prompt": odd})
+    odd.unlink()
+    assert parse_image_prompt(config.image_prompt[0]).path == odd
+
+
+def test_every_kind_is_encoded_by_each_clip(ensemble, photo):
+    config = make_config(
+        {
+            "prompt": "a castle | fog:0.3:0.2",
+            "negative": "blur",
+            "image_prompt": (f"{photo}:0.5", f"{photo}:-0.25:0.1"),
+            "noise_prompt": ("7:0.1", "8"),
+        }
+    )
+    someone = candidate("a castle | fog:0.3:0.2 | blur:-0.5")
+    spaces = []
+    for perceptor, _ in ensemble:
+        (target,) = encode_targets(perceptor, [someone], config)
+        assert target.weights.tolist() == pytest.approx([1, 0.3, -0.5, 0.5, -0.25, 0.1, 1])
+        assert target.stops.tolist() == pytest.approx(
+            [-math.inf, 0.2, -math.inf, -math.inf, 0.1, -math.inf, -math.inf]
+        )
+        words = perceptor.encode_text(["a castle", "fog", "blur"])
+        assert torch.allclose(target.features[:3], words, atol=1e-6)
+        with Image.open(photo) as image:
+            raw = torch.tensor(list(image.tobytes())).view(1, 32, 40, 3).permute(0, 3, 1, 2) / 255
+        seen = perceptor.encode_image(raw)
+        assert torch.allclose(target.features[3:5], seen.expand(2, -1), atol=1e-6)
+        for row, seed in ((5, 7), (6, 8)):
+            rng = torch.Generator().manual_seed(seed)
+            random = F.normalize(torch.randn(words.shape[1], generator=rng), dim=0)
+            assert torch.allclose(target.features[row], random, atol=1e-6)
+        assert torch.allclose(target.features.norm(dim=1), torch.ones(7), atol=1e-5)
+        assert not target.features.requires_grad
+        spaces.append(target.features)
+    assert not torch.allclose(spaces[0][3], spaces[1][3], atol=1e-2)
+
+
+def test_noise_does_not_touch_the_candidates_own_numbers():
+    rng = torch.Generator().manual_seed(7)
+    before = rng.get_state()
+    first = draw_direction(NoisePrompt(7), like=torch.zeros(16))
+    torch.manual_seed(3)
+    assert torch.equal(draw_direction(NoisePrompt(7), like=torch.zeros(16)), first)
+    assert not torch.allclose(draw_direction(NoisePrompt(8), like=torch.zeros(16)), first)
+    assert torch.equal(rng.get_state(), before)
+
+
+def test_templates_are_for_words_only(ensemble, photo):
+    plain = make_config({"prompt": "fox", "image_prompt": str(photo), "noise_prompt": "7"})
+    framed = plain.model_copy(update={"template": "a photo of {}"})
+    for perceptor, _ in ensemble:
+        (one,) = encode_targets(perceptor, [candidate("fox")], plain)
+        (two,) = encode_targets(perceptor, [candidate("fox")], framed)
+        (written,) = encode_targets(perceptor, [candidate("a photo of fox")], plain)
+        assert torch.equal(two.features, written.features)
+        assert torch.equal(one.features[1:], two.features[1:])
+        assert not torch.allclose(one.features[0], two.features[0], atol=1e-3)
+
+
+def test_imagenets_templates_are_averaged(ensemble):
+    from guidegen.clip.templates import apply_template
+
+    config = make_config({"prompt": "fox", "template": "imagenet"})
+    perceptor, _ = next(iter(ensemble))
+    (target,) = encode_targets(perceptor, [candidate("fox")], config)
+    texts = apply_template("fox", "imagenet")
+    assert len(texts) == 80
+    mean = torch.stack([perceptor.encode_text([text])[0] for text in texts]).mean(0)
+    assert torch.allclose(target.features[0], F.normalize(mean, dim=0), atol=1e-5)
+
+
+def test_words_that_are_cut_off_are_said(ensemble, caplog):
+    text = " ".join(f"word{i}" for i in range(30))
+    for perceptor, _ in ensemble:
+        encode_targets(perceptor, [candidate(text)], make_config({"prompt": text}))
+    assert caplog.text.count("cut off") == 2
+    assert "word29" in caplog.text
+
+
+def test_pictures_and_noise_belong_to_all_scenes_of_a_story(ensemble, photo):
+    config = make_config({"prompt": "a^b", "image_prompt": str(photo), "noise_prompt": "7:0.5"})
+    someone = candidate("a|b")
+    someone = Candidate(someone.prompts, 0, someone.rng, scenes=(0, 1))
+    perceptor, _ = next(iter(ensemble))
+    (target,) = encode_targets(perceptor, [someone], config)
+    assert target.scenes.tolist() == [[1, 0, 1, 1], [0, 1, 1, 1]]
+    assert target.at(0.0).weights.tolist() == [1, 0, 1, 0.5]
+    assert target.at(1.0).weights.tolist() == [0, 1, 1, 0.5]
+
+
+def quick(specs, out, **fields):
+    settings = {"prompt": "a castle|fog:0.3", "generator": "pixels", "perceptor": specs}
+    settings |= {"size": 16, "steps": 4, "cutouts": 4, "out": out}
+    return make_config({**settings, **fields})
+
+
+def test_each_kind_changes_the_picture_and_the_ensemble_bears_all(specs, tmp_path, photo):
+    kinds = {
+        "plain": {},
+        "image": {"image_prompt": f"{photo}:0.5"},
+        "noise": {"noise_prompt": "7:0.5"},
+        "negative": {"negative": "blur"},
+        "more negative": {"negative": "blur", "negative_weight": 1.0},
+        "template": {"template": "a photo of {}"},
+        "all": {"image_prompt": f"{photo}:0.5", "noise_prompt": "7:0.5", "negative": "blur"},
+    }
+    configs = [quick(specs, tmp_path, **fields) for fields in kinds.values()]
+    pictures = list(engine.generate(configs, write=False))
+    assert len({picture.image.tobytes() for picture in pictures}) == len(kinds)
+    for picture in pictures:
+        assert all(-1 <= picture.scores[f"similarity {spec[:-2]}"] <= 1 for spec in specs)
+
+
+def test_an_image_prompt_draws_towards_the_image(specs, ensemble, photo):
+    fields = {"prompt": "a:0.01", "generator": "pixels", "size": 32, "steps": 40, "lr": 0.05}
+    fields |= {"perceptor": specs[:1], "out": None, "cutouts": 8, "seed": 3}
+    pulled = guidegen.generate(**fields, image_prompt=photo)
+    plain = guidegen.generate(**fields, image_prompt=f"{photo}:0.0001")
+    perceptor, _ = next(iter(ensemble))
+
+    def seen(image):
+        raw = torch.tensor(list(image.resize((32, 32)).tobytes())).view(1, 32, 32, 3)
+        return perceptor.encode_image(raw.permute(0, 3, 1, 2) / 255)[0]
+
+    with Image.open(photo) as image:
+        wanted = seen(image)
+    assert seen(pulled.image) @ wanted > seen(plain.image) @ wanted + 0.1
+
+
+def test_missing_and_broken_pictures_are_refused_before_any_work(specs, tmp_path):
+    config = quick(specs, tmp_path / "out", image_prompt="none.png:0.5")
+    with pytest.raises(InputImageError, match=r"no image prompt at none\.png"):
+        next(engine.generate([config]))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
+    config = quick(specs, tmp_path / "out", image_prompt=str(broken))
+    with pytest.raises(InputImageError, match="can't be read"):
+        next(engine.generate([config]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_digest_is_over_the_pictures_content(tmp_path, photo):
+    first = make_config({"prompt": "a", "image_prompt": f"{photo}:0.5"})
+    digest = first.digest()
+    copy = tmp_path / "elsewhere.png"
+    copy.write_bytes(photo.read_bytes())
+    assert make_config({"prompt": "a", "image_prompt": f"{copy}:0.5"}).digest() == digest
+    assert make_config({"prompt": "a", "image_prompt": f"{copy}:0.6"}).digest() != digest
+    assert make_config({"prompt": "a", "image_prompt": f"{copy}:0.5:0.1"}).digest() != digest
+    assert make_config({"prompt": "a"}).digest() != digest
+    Image.new("RGB", (8, 8)).save(photo)
+    assert first.digest() != digest
+
+
+def test_noise_on_big_sleeps_cutouts_is_refused_before_any_work(specs, tmp_path):
+    config = quick(specs, tmp_path / "out", cutout_method="big-sleep", cutout_noise=0.1)
+    with pytest.raises(ConfigError, match="no noise"):
+        next(engine.generate([config]))
+    assert engine.resolve(quick(specs, tmp_path, cutout_method="big-sleep")).cutout_noise == 0
+    assert engine.resolve(quick(specs, tmp_path)).cutout_noise == 0.1
+
+
+@pytest.mark.parametrize("method", ["views", "big-sleep", "vqgan-clip"])
+def test_every_cutout_method_makes_the_same_picture_again(specs, tmp_path, method):
+    config = quick(specs, tmp_path, cutout_method=method)
+    other = quick(specs, tmp_path, cutout_method=method, seed=1)
+    (alone,) = engine.generate([config], write=False)
+    _, again = engine.generate([other, config], write=False)
+    assert alone.image.tobytes() == again.image.tobytes()
+
+
+def test_the_run_keeps_all_of_it(specs, tmp_path, photo):
+    fields = {"image_prompt": f"{photo}:0.5", "noise_prompt": "7:0.1", "negative": "blur"}
+    config = quick(specs, tmp_path / "out", **fields)
+    (picture,) = engine.generate([config])
+    kept = json.loads((picture.run.path / "run.json").read_text())
+    assert kept["config"]["image_prompt"] == [f"{photo}:0.5"]
+    assert kept["config"]["noise_prompt"] == ["7:0.1"]
+    assert f"--image-prompt {photo}:0.5 --noise-prompt 7:0.1" in kept["command"]
+    (again,) = engine.generate([config])
+    assert again.reused

@@ -1,0 +1,82 @@
+"""The prompt grammar and the outline of a prompt."""
+
+import math
+import random
+
+import pytest
+
+from guidegen.errors import PromptSyntaxError
+from guidegen.prompt.grammar import Phrase, Prompt, outline, parse_prompt, parse_scenes
+
+MINUS_INF = -math.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a red apple", [("a red apple", 1.0, MINUS_INF)]),
+        ("  a red apple  ", [("a red apple", 1.0, MINUS_INF)]),
+        ("fox:1.5", [("fox", 1.5, MINUS_INF)]),
+        ("fox:2:0.3", [("fox", 2.0, 0.3)]),
+        ("fox:1:-inf", [("fox", 1.0, MINUS_INF)]),
+        ("fox:1e-1", [("fox", 0.1, MINUS_INF)]),
+        ("fox | snow:-.5", [("fox", 1.0, MINUS_INF), ("snow", -0.5, MINUS_INF)]),
+        ("note: a cat", [("note: a cat", 1.0, MINUS_INF)]),
+        ("ratio 16:9 poster", [("ratio 16:9 poster", 1.0, MINUS_INF)]),
+        (r"scale 1\:2", [("scale 1:2", 1.0, MINUS_INF)]),
+        (r"a\|b\^c\\d", [(r"a|b^c\d", 1.0, MINUS_INF)]),
+        ("das Schloß 🏰 в лесу", [("das Schloß 🏰 в лесу", 1.0, MINUS_INF)]),
+    ],
+)
+def test_grammar(text, expected):
+    assert [(p.text, p.weight, p.stop) for p in parse_prompt(text)] == expected
+
+
+def test_scenes():
+    first, second = parse_scenes(r"dawn:2 | sea ^ dusk\^")
+    assert first == (Prompt("dawn", 2.0), Prompt("sea"))
+    assert second == (Prompt("dusk^"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("fox |", "empty"),
+        ("| fox", "empty"),
+        (":2", "empty"),
+        ("a ^", "empty"),
+        ("fox:1.5x", "not a number"),
+        ("fox:1,5", "not a number"),
+        ("fox:50%", "not a number"),
+        ("fox:nan", "not a number"),
+        ("fox:0", "not zero"),
+        ("fox:inf", "finite"),
+        ("fox:-1", "only pushes away"),
+    ],
+)
+def test_what_can_not_be_read_is_refused(text, says):
+    with pytest.raises(PromptSyntaxError, match=says):
+        parse_scenes(text)
+
+
+def test_any_prompt_survives_being_written_and_read():
+    rng = random.Random(7)
+    alphabet = "ab 0.9:|^\\-e%,ßй🍎"
+    for _ in range(3000):
+        text = "".join(rng.choices(alphabet, k=rng.randint(1, 12))).strip()
+        if not text:
+            continue
+        weight = rng.choice([1.0, 0.5, 2.0, rng.uniform(0.001, 9), 1e-7, 3e20])
+        stop = rng.choice([MINUS_INF, -1.5, 0.0, rng.uniform(-2, 2)])
+        prompt = Prompt(text, weight, stop)
+        assert parse_scenes(str(prompt)) == ((prompt,),), repr(str(prompt))
+
+
+def test_outline_finds_the_things():
+    assert outline("a lonely house in the woods") == (
+        Phrase("lonely house"),
+        Phrase("woods", place=True),
+    )
+    assert outline("two cats under a big moon")[0] == Phrase("cats", count=2)

@@ -1,0 +1,143 @@
+"""What a PNG tells about itself, and how it is read back."""
+
+import re
+import shlex
+import xml.etree.ElementTree as ET
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from guidegen.config import make_config
+from guidegen.errors import InputImageError
+from guidegen.runs import metadata
+
+PROMPT = 'a "red" apple: 苹果 🍎 <&>\x01 | fog:0.3'
+CONFIG = make_config(
+    {
+        "prompt": PROMPT,
+        "negative": ["blur, noise", "text"],
+        "seed": 7,
+        "steps": 60,
+        "lr": 0.05,
+        "perceptor": ["embedded", "RN50/openai@0.5"],
+        "out": "/home/somebody/secret",
+    }
+)
+IMAGE = Image.new("RGB", (48, 32), (200, 10, 20))
+EXT = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+
+
+def save(tmp_path, config=CONFIG, **more):
+    path = tmp_path / "x.png"
+    path.write_bytes(metadata.save_png(IMAGE, config, **more))
+    return path
+
+
+def test_round_trip(tmp_path):
+    path = save(tmp_path, scores={"similarity": 0.31}, models={"clip": "ab" * 32}, version="9.9")
+    record = metadata.read(path)
+    assert record.config == CONFIG.model_copy(update={"out": record.config.out})
+    assert record.scores == {"similarity": 0.31}
+    assert record.models == {"clip": "ab" * 32}
+    assert record.version == "9.9"
+    with Image.open(path) as image:
+        assert image.convert("RGB").tobytes() == IMAGE.tobytes()
+
+
+def test_no_path_of_the_user_is_told(tmp_path):
+    assert b"somebody" not in save(tmp_path).read_bytes()
+
+
+def test_parameters_are_read_as_other_tools_read_them(tmp_path):
+    with Image.open(save(tmp_path, version="9.9")) as image:
+        lines = image.info["parameters"].split("\n")
+    assert lines[0] == PROMPT
+    assert lines[1] == "Negative prompt: blur, noise, text"
+    # The web UI's reading of the last line: key: value, where a value with a comma is quoted.
+    found = dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', lines[2]))
+    assert found["Steps"] == "60"
+    assert found["Seed"] == "7"
+    assert found["Size"] == "48x32"
+    assert found["Model"] == "collage"
+    assert found["Perceptor"] == '"embedded, RN50/openai@0.5"'
+    assert found["Version"] == "guidegen 9.9"
+
+
+@pytest.mark.parametrize(
+    ("init", "kind"),
+    [(None, "trainedAlgorithmicMedia"), ("i.png", "compositeWithTrainedAlgorithmicMedia")],
+)
+def test_the_xmp_marks_it_as_made_by_ai(tmp_path, init, kind):
+    config = make_config({"prompt": PROMPT, "init_image": init})
+    with Image.open(save(tmp_path, config, version="9.9")) as image:
+        packet = image.info["xmp"]
+    packet = packet.decode() if isinstance(packet, bytes) else packet
+    root = ET.fromstring(packet)
+    told = {element.tag.removeprefix(EXT): element.text for element in root.iter()}
+    assert told["DigitalSourceType"] == f"http://cv.iptc.org/newscodes/digitalsourcetype/{kind}"
+    assert told["AISystemUsed"].startswith("guidegen (collage")
+    assert told["AISystemVersionUsed"] == "9.9"
+    assert told["AIPromptInformation"] == PROMPT.replace("\x01", "\ufffd")
+
+
+def test_no_metadata_means_none(tmp_path):
+    config = CONFIG.model_copy(update={"metadata": False})
+    path = save(tmp_path, config, scores={"similarity": 1})
+    with Image.open(path) as image:
+        assert image.info == {}
+    chunks = path.read_bytes()
+    assert not any(kind in chunks for kind in (b"tEXt", b"iTXt", b"zTXt", b"eXIf"))
+    with pytest.raises(InputImageError, match="no guidegen metadata"):
+        metadata.read(path)
+
+
+def test_text_of_a_loaded_picture_is_not_carried_over():
+    image = IMAGE.copy()
+    image.info["Comment"] = "private"
+    data = metadata.save_png(image, CONFIG.model_copy(update={"metadata": False}))
+    assert b"private" not in data
+
+
+def other(tmp_path, kind):
+    path = tmp_path / f"x.{kind}"
+    if kind == "jpg":
+        IMAGE.save(path)
+    elif kind == "txt":
+        path.write_text("hello")
+    elif kind == "cut":
+        path.write_bytes(metadata.save_png(IMAGE, CONFIG)[:60])
+    elif kind == "png":
+        info = PngInfo()
+        info.add_itxt("guidegen", '{"config": {}}')
+        IMAGE.save(path, pnginfo=info)
+    elif kind == "dir":
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("jpg", "JPEG; guidegen's pictures are PNG"),
+        ("txt", "is no image"),
+        ("cut", "x.cut"),
+        ("png", "can't be read"),
+        ("dir", "can't read"),
+        ("none", "no picture at"),
+    ],
+)
+def test_what_can_not_be_read_is_refused(tmp_path, kind, says):
+    with pytest.raises(InputImageError, match=says) as caught:
+        metadata.read(other(tmp_path, kind))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_names_what_is_not_default():
+    words = shlex.split(metadata.command(CONFIG))
+    assert words[:3] == ["guidegen", "generate", PROMPT]
+    assert words[3:7] == ["--negative", "blur, noise", "--negative", "text"]
+    assert "--generator" not in words
+    assert metadata.command(make_config({"prompt": "a"})) == "guidegen generate a"
+    odd = make_config({"prompt": "-5 degrees", "negative": "-x", "metadata": False})
+    assert metadata.command(odd) == "guidegen generate --negative=-x --no-metadata -- '-5 degrees'"

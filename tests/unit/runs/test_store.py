@@ -1,0 +1,203 @@
+"""Run directories: names, atomic writes, finding a finished run, output places."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from guidegen.config import make_config
+from guidegen.errors import InputImageError, OutputError
+from guidegen.runs import metadata
+from guidegen.runs.store import Run, RunStore, check_writable, picture_path, slug
+from guidegen.utils import failpoints
+from guidegen.utils.files import replacing, write_atomic
+
+CONFIG = make_config({"prompt": "a red apple", "seed": 7, "steps": 3})
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a red apple", "a-red-apple"),
+        ("A Red  Apple!:2 | fog:-0.5", "a-red-apple-2-fog-0-5"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", "prompt"),
+        ("/", "prompt"),
+        ("-rf", "rf"),
+        ("", "prompt"),
+        ("🍎", "prompt"),
+        ("红苹果", "prompt"),
+        ("Café Straße naïve", "cafe-strasse-naive"),
+        ("con", "prompt-con"),
+        ("COM1", "prompt-com1"),
+        ("a\x00\n\tb", "a-b"),
+        ("x" * 300, "x" * 48),
+        ("word " * 40, "-".join(["word"] * 9)),
+    ],
+)
+def test_slug(text, expected):
+    assert slug(text) == expected
+    assert 0 < len(slug(text)) <= 48
+
+
+def test_an_atomic_write_is_complete_and_leaves_nothing_else(tmp_path):
+    path = write_atomic(tmp_path / "a.bin", b"one")
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("place", ["create", "write", "fsync", "rename"])
+def test_a_failing_write_keeps_the_old_file(tmp_path, monkeypatch, place):
+    path = write_atomic(tmp_path / "a.bin", b"one")
+    monkeypatch.setenv("GUIDEGEN_FAILPOINT", f"{place}@a.bin:1:enospc")
+    monkeypatch.setattr(failpoints, "_reached", Counter())
+    with pytest.raises(OutputError, match=r"can't write .*a\.bin: No space left on device"):
+        write_atomic(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_ctrl_c_within_a_write_leaves_nothing(tmp_path):
+    def write_half():
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_is_found_once_it_is_finished(tmp_path):
+    store = RunStore(tmp_path)
+    assert store.find(CONFIG, DIGEST) is None
+    run = store.create(CONFIG, DIGEST, models={"clip": "ab"}, device="2 CPU cores")
+    assert run.path == tmp_path / "a-red-apple-7-01234567"
+    assert store.find(CONFIG, DIGEST) is None
+    run.write("image.png", b"png")
+    run.finish({"similarity": 0.25})
+    found = store.find(CONFIG, DIGEST)
+    assert found == run
+    assert found.scores == {"similarity": 0.25}
+    assert found.seconds >= 0
+    assert [each.path for each in store.list()] == [run.path]
+    found.image.unlink()
+    assert store.find(CONFIG, DIGEST) is None
+
+
+def test_a_picture_with_metadata_does_not_serve_a_call_without(tmp_path):
+    store = RunStore(tmp_path)
+    run = store.create(CONFIG, DIGEST)
+    run.write("image.png", b"png")
+    run.finish({})
+    assert store.find(CONFIG.model_copy(update={"metadata": False}), DIGEST) is None
+
+
+def test_run_json_says_how_it_was_made(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST, models={"clip": "ab"}, device="cpu")
+    data = json.loads((run.path / "run.json").read_text())
+    assert data["status"] == "running"
+    assert data["command"] == "guidegen generate 'a red apple' --seed 7 --steps 3"
+    assert data["config"]["prompt"] == "a red apple"
+    assert data["versions"]["pillow"]
+    assert data["models"] == {"clip": "ab"}
+    assert data["digest"] == DIGEST
+
+
+@pytest.mark.parametrize("how", ["interrupted", "failed: the loss\nis nan"])
+def test_other_ends_are_not_found(tmp_path, how):
+    store = RunStore(tmp_path)
+    run = store.create(CONFIG, DIGEST)
+    run.write("image.png", b"png")
+    if how == "interrupted":
+        run.finish({}, status=how)
+    else:
+        run.fail(ValueError("the loss\nis nan"))
+    assert Run.load(run.path).status == " ".join(how.split())
+    assert store.find(CONFIG, DIGEST) is None
+
+
+def test_a_failing_disk_does_not_hide_why_a_run_failed(tmp_path, monkeypatch):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    monkeypatch.setattr(Run, "save", lambda _: (_ for _ in ()).throw(OutputError("full")))
+    run.fail(ValueError("first"))
+
+
+def test_colliding_digests_and_foreign_folders_are_left_alone(tmp_path):
+    store = RunStore(tmp_path)
+    first = store.create(CONFIG, DIGEST)
+    other = DIGEST[:8] + "f" * 56
+    second = store.create(CONFIG, other)
+    assert second.path.name == first.path.name + "-2"
+    assert store.create(CONFIG, other).path == second.path
+    foreign = tmp_path / "a-red-apple-7-ffffffff"
+    foreign.mkdir()
+    (foreign / "diary.txt").write_text("mine")
+    assert store.create(CONFIG, "f" * 64).path.name == "a-red-apple-7-ffffffff-2"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"config": {}}', '{"config": {"prompt": ""}}'])
+def test_a_broken_run_json_is_reported_and_not_listed(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputImageError, match=r"run\.json"):
+        Run.load(tmp_path)
+    assert RunStore(tmp_path.parent).list() == []
+
+
+def test_a_path_that_is_not_utf8_does_not_break_run_json(tmp_path):
+    config = CONFIG.model_copy(update={"init_image": Path("\udcff.png")})
+    run = RunStore(tmp_path).create(config, DIGEST)
+    assert Run.load(run.path).config == config
+
+
+def test_where_a_png_out_puts_things(tmp_path):
+    out = tmp_path / "x.png"
+    assert RunStore(out).root == tmp_path / "outputs"
+    assert picture_path(tmp_path) is None
+    assert picture_path(out) == out
+    assert picture_path(out, index=1, total=2) == tmp_path / "x-2.png"
+
+
+def test_only_guidegen_s_own_pictures_are_replaced(tmp_path):
+    out = tmp_path / "x.png"
+    Image.new("RGB", (8, 8)).save(out)
+    assert picture_path(out) == tmp_path / "x-2.png"
+    (tmp_path / "x-2.png").write_text("no image")
+    assert picture_path(out) == tmp_path / "x-3.png"
+    out.write_bytes(metadata.save_png(Image.new("RGB", (8, 8)), CONFIG))
+    assert picture_path(out) == out
+
+
+def test_check_writable_makes_the_folder_and_leaves_no_trace(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path / "a" / "b") == []
+    check_writable(tmp_path / "c" / "x.png")
+    assert os.listdir(tmp_path / "c") == ["outputs"]
+
+
+def test_places_that_can_not_be_written_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out, says in {
+        tmp_path / "file": "is a file",
+        tmp_path / "file" / "x.png": "is a file|Not a directory",
+        tmp_path / "file" / "deep" / "er": "Not a directory",
+        tmp_path / "x.jpg": r"x\.png",
+        Path("/proc/none"): "can't write",
+        Path("a\0b"): "can't write",
+        tmp_path / ("n" * 300): "can't write",
+    }.items():
+        with pytest.raises(OutputError, match=says):
+            check_writable(out)
+
+
+def test_a_run_of_a_newer_guidegen_is_not_guessed_at(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    manifest = run.path / "run.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    with pytest.raises(InputImageError, match="newer guidegen"):
+        Run.load(run.path)
