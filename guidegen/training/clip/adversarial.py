@@ -47,7 +47,8 @@ def retrieval(
     items = ways = 0
     for seed in range(draws):
         positions, captions = evaluate.draw(records, evaluator.fill, seed)
-        bank = evaluate.encode_texts(model, tokenizer, captions)
+        # cloned: what inference mode made can not be kept for a backward pass
+        bank = evaluate.encode_texts(model, tokenizer, captions).clone()
         ranks = []
         for start in range(0, len(positions), batch):
             part = positions[start : start + batch]
