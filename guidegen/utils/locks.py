@@ -1,26 +1,28 @@
 """One process at a time. Torch-free.
 
-The kernel releases the lock when its process ends, however it ends; no stale lock is ever left.
+The kernel releases a lock when its process ends, however it ends; no stale lock is ever left.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guidegen.errors import OutputError
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing keeps two processes apart there
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK = ".lock"
+# What flock answers on a file system that has no locks, some network and FUSE mounts among them.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder for the length of a `with` block.
+    """Hold a folder for the length of a `with` block. Without locks in the file system: go ahead.
 
     Args:
         folder: it is there already.
@@ -30,14 +32,21 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         OutputError: another process holds it, or nothing can be written there.
     """
     path = folder / LOCK
-    handle = _acquire(path, what)
+    lock = _lock(path)
+    if not _acquired(lock, path, wait=False):
+        raise OutputError(
+            f"another guidegen (process {_owner(path)}) is making {what} in {folder}; "
+            "wait for it, or stop it"
+        )
     try:
+        with suppress(OSError):  # Windows lets nobody write into what is locked
+            path.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
     finally:
         # removed while still held, so that nobody else's is removed
         with suppress(OSError):
             path.unlink()
-        os.close(handle)
+        lock.release()
 
 
 @contextmanager
@@ -47,43 +56,36 @@ def waiting(path: Path) -> Iterator[None]:
     Raises:
         OutputError: it can't be written.
     """
-    handle = _open(path)
+    lock = _lock(path)
+    _acquired(lock, path, wait=True)
     try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
-def _open(path: Path) -> int:
+def _lock(path: Path) -> "BaseFileLock":
+    from filelock import FileLock  # 0.1 s that a list of models need not wait for
+
+    # a soft lock, a file that is there or not, would outlive a killed process
+    return FileLock(path, mode=0o644, fallback_to_soft=False)
+
+
+def _acquired(lock: "BaseFileLock", path: Path, *, wait: bool) -> bool:
+    from filelock import Timeout
+
     try:
-        # Windows has no O_CLOEXEC, and needs none
-        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        return False
     except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+        if error.errno not in _NO_LOCKS:
+            raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+    return True
 
 
-def _acquire(path: Path, what: str) -> int:
-    while True:
-        handle = _open(path)
-        if fcntl is None:
-            return handle
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
-            raise OutputError(
-                f"another guidegen (process {owner}) is making {what} in {path.parent}; "
-                "wait for it, or stop it"
-            ) from None
-        except OSError:  # a file system without locks
-            return handle
-        # the holder before may have removed the file between our open and our lock
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                os.ftruncate(handle, 0)
-                os.write(handle, f"{os.getpid()}\n".encode())
-                return handle
-        os.close(handle)
+def _owner(path: Path) -> str:
+    """The process that wrote its number into the lock file."""
+    with suppress(OSError):
+        return path.read_text(encoding="ascii", errors="replace").strip()[:32] or "unknown"
+    return "unknown"

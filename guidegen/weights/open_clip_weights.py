@@ -4,12 +4,10 @@ open_clip only warns where a result would be wrong (random weights, the wrong ac
 position embeddings); here all of these are errors.
 """
 
-import importlib
 import json
 import logging
 import math
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -181,30 +179,8 @@ def _line(error: BaseException) -> str:
 
 def _open_clip() -> Any:
     with _quiet():
-        if "open_clip" not in sys.modules and "transformers" not in sys.modules:
-            _import_lean()
         import open_clip  # 4 s with torch: only where it is needed
     return open_clip
-
-
-def _import_lean() -> None:
-    """Import open_clip without transformers, which costs 0.6 s and serves few text towers.
-
-    These get it when the first of them is built.
-    """
-    sys.modules["transformers"] = None  # type: ignore[assignment]
-    try:
-        import open_clip.hf_model
-        import open_clip.model
-    finally:
-        del sys.modules["transformers"]
-
-    def text_encoder(*args: Any, **kwargs: Any) -> Any:
-        whole = importlib.reload(open_clip.hf_model)
-        open_clip.model.HFTextEncoder = whole.HFTextEncoder
-        return whole.HFTextEncoder(*args, **kwargs)
-
-    open_clip.model.HFTextEncoder = text_encoder
 
 
 @contextmanager
