@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from guidegen.errors import InputImageError
+from guidegen.config import MAX_SIDE
 from guidegen.interfaces import Images
+from guidegen.media.decode import decode
 from guidegen.ops import to_bytes
 
 
@@ -17,19 +18,13 @@ def read_init(path: Path, size: tuple[int, int]) -> Images:
     Raises:
         InputImageError: it can't be read.
     """
-    plain = _open(path, "init image")
     height, width = size
-    scale = max(width / plain.width, height / plain.height)
-    plain = plain.resize(
-        (max(width, round(plain.width * scale)), max(height, round(plain.height * scale))),
-        Image.Resampling.LANCZOS,
-    )
-    left, top = (plain.width - width) // 2, (plain.height - height) // 2
-    return _to_images(plain.crop((left, top, left + width, top + height)))
+    plain = decode(path, "init image")
+    return _to_images(ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS))
 
 
 def read_picture(path: Path, what: str) -> Images:
-    """A picture [1, 3, H, W] as it is.
+    """A picture [1, 3, H, W]; as it is, but no side longer than 4096 pixels.
 
     Args:
         path: of the file.
@@ -38,20 +33,9 @@ def read_picture(path: Path, what: str) -> Images:
     Raises:
         InputImageError: it can't be read.
     """
-    return _to_images(_open(path, what))
-
-
-def _open(path: Path, what: str) -> Image.Image:
-    """An RGB picture; what is transparent becomes white."""
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGBA")
-    except FileNotFoundError:
-        raise InputImageError(f"there is no {what} at {path}") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputImageError(f"the {what} {path} can't be read: {error}") from None
-    plain = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return plain.convert("RGB")
+    plain = decode(path, what)
+    plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return _to_images(plain)
 
 
 def _to_images(plain: Image.Image) -> Images:
