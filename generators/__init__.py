@@ -2,7 +2,7 @@
 
 from generators.biggan import card as biggan_card
 from generators.vqgan import card as vqgan_card
-from guidegen.backend import Backend, Defaults, GeneratorInfo
+from guidegen.backend import Backend, Defaults, GeneratorInfo, Option
 
 COLLAGE = Backend(
     name="collage",
@@ -65,6 +65,43 @@ PIXELS = Backend(
         )
     },
     target="generators.pixels:build",
+)
+
+PYRAMID = Backend(
+    name="pyramid",
+    variants={
+        "": GeneratorInfo(
+            name="pyramid",
+            summary="paints: a sum of layers of every scale; wants a robust or a real CLIP",
+            sizes=(32, 2048),
+            default_size=256,
+            latents={"layer-N": "[3, N·H/min(H, W), N·W/min(H, W)] for each scale N"},
+            licence="no weights",
+            source="Direct Ascent Synthesis, Fort & Whitaker 2025 (arXiv:2502.07753)",
+            encodes=True,
+            defaults=Defaults(steps=120, lr=0.05, cutouts=8, noise=0.06),
+            options={
+                "scales": Option(
+                    "octaves",
+                    "sides of the layers: each twice the one before, or all, as published",
+                    choices=("octaves", "all"),
+                ),
+                "start": Option(
+                    "paper", "nearly white paper, or soft noise", choices=("paper", "noise")
+                ),
+                "saturation": Option(
+                    1.0, "how readily colours change, against lightness", low=0.0, high=4.0
+                ),
+                "detail": Option(
+                    0.3,
+                    "learning rate of the finest layer as a part of the coarsest one's",
+                    low=0.001,
+                    high=10.0,
+                ),
+            },
+        )
+    },
+    target="generators.pyramid:build",
 )
 
 VQGAN = Backend(

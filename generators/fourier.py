@@ -11,18 +11,9 @@ from torch import Tensor
 
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
-from guidegen.ops import resize
+from guidegen.ops import decorrelated_colours, resize
 
-# Principal axes of natural images' colours: lightness, blue-orange, green-magenta (Ohta et al.
-# 1980), orthonormal; the scales are the usual ratio of their standard deviations.
-_AXES = torch.tensor(
-    [
-        [3.0**-0.5, 2.0**-0.5, 6.0**-0.5],
-        [3.0**-0.5, 0.0, -2.0 * 6.0**-0.5],
-        [3.0**-0.5, -(2.0**-0.5), 6.0**-0.5],
-    ]
-)
-_SCALES = torch.tensor([1.0, 0.35, 0.2])
+_SCALES = (1.0, 0.35, 0.2)
 _CONTRAST = 1.6
 
 
@@ -40,7 +31,7 @@ class Fourier:
         # natural images' amplitudes fall as 1/f; the mean (f = 0) is treated as f = 1
         frequency = (fy.square() + fx.square()).sqrt().clamp(min=1.0)
         self.amplitude = (1.0 / frequency).to(device)
-        self.colours = (_AXES * _SCALES).to(device)
+        self.colours = decorrelated_colours(_SCALES).to(device)
 
     def init(
         self,

@@ -52,6 +52,29 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
+# Principal axes of natural images' colours: lightness, blue-orange, green-magenta (Ohta et al.
+# 1980, "Color information for region segmentation"), orthonormal; one column each.
+_COLOUR_AXES = (
+    (3.0**-0.5, 2.0**-0.5, 6.0**-0.5),
+    (3.0**-0.5, 0.0, -2.0 * 6.0**-0.5),
+    (3.0**-0.5, -(2.0**-0.5), 6.0**-0.5),
+)
+
+
+def decorrelated_colours(scales: tuple[float, float, float]) -> Tensor:
+    """The matrix [3, 3] from planes of lightness, blue-orange and green-magenta to RGB.
+
+    Optimised in such planes a picture keeps natural colours; in RGB the channels part.
+
+    Args:
+        scales: factor of each plane. Natural images' deviations are about 1, .35 and .2.
+
+    Source: Olah et al. 2017, "Feature Visualization" (doi:10.23915/distill.00007), section
+    "Preconditioning and Parameterization".
+    """
+    return torch.tensor(_COLOUR_AXES) * torch.tensor(scales)
+
+
 def to_bytes(image: Tensor) -> Tensor:
     """A picture [3, H, W] in [0, 1] as bytes [H, W, 3], rounded to the nearest level."""
     return image.detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous()
