@@ -1,11 +1,11 @@
-"""What a generator backend tells about itself before anything heavy is imported. Torch-free."""
+"""What a plug-in tells about itself before anything heavy is imported. Torch-free."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from guidegen.errors import ConfigError, UnknownNameError
+from guidegen.errors import ConfigError, GuidegenError, UnknownNameError
 from guidegen.weights.store import find_stored, stored_names
 
 
@@ -189,6 +189,41 @@ class Backend:
 
     def _imported(self) -> list[str]:
         return stored_names(self.name) if self.describe else []
+
+
+@dataclass(frozen=True)
+class LossInfo:
+    """What an entry point of the group `guidegen.losses` names.
+
+    Attributes:
+        name: as `--loss NAME=WEIGHT` takes it.
+        summary: what it wants of a picture, in a few words.
+        target: `module:callable`; called as `callable(info, context)` with this card and a
+            `guidegen.interfaces.LossContext` it returns a `guidegen.interfaces.Loss`.
+        source: where the method comes from (paper or repository).
+    """
+
+    name: str
+    summary: str
+    target: str
+    source: str = ""
+
+    def load(self, context: Any) -> Any:
+        """Import the module and build the loss.
+
+        Args:
+            context: a `guidegen.interfaces.LossContext`.
+
+        Raises:
+            GuidegenError: what it builds has no `image_loss` and no `view_loss`.
+        """
+        loss = _attribute(self.target)(self, context)
+        if not any(callable(getattr(loss, name, None)) for name in ("image_loss", "view_loss")):
+            raise GuidegenError(
+                f"the loss {self.name!r} can't be used: what {self.target} returns has neither an "
+                "image_loss nor a view_loss"
+            )
+        return loss
 
 
 def _attribute(target: str) -> Any:

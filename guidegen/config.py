@@ -24,6 +24,7 @@ from pydantic import (
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.presets import PRESETS, apply_preset
 from guidegen.prompt.grammar import parse_scenes
+from guidegen.prompt.loss_terms import parse_loss_terms
 from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
 
 MAX_SEED = 2**63 - 1
@@ -94,6 +95,11 @@ class RunConfig(BaseModel):
     init_weight: float = Field(
         0.0, ge=0, le=1_000_000, description="How strongly to stay near the start."
     )
+    loss: tuple[str, ...] = Field(
+        (),
+        description="What else counts: NAME=WEIGHT, or NAME=WEIGHT:FROM:TO for a part of the run, "
+        "like tv=0.3:0.5:1; may be repeated.",
+    )
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
     )
@@ -129,7 +135,7 @@ class RunConfig(BaseModel):
         parse_scenes(value)
         return value.strip()
 
-    @field_validator("negative", "perceptor", "option", mode="before")
+    @field_validator("negative", "perceptor", "option", "loss", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -159,6 +165,11 @@ class RunConfig(BaseModel):
             if not text.strip():
                 raise ValueError("a negative prompt is empty")
         return value
+
+    @field_validator("loss")
+    @classmethod
+    def _loss(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(str, parse_loss_terms(value)))
 
     @field_validator("template")
     @classmethod
@@ -225,6 +236,8 @@ class RunConfig(BaseModel):
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        if not self.loss:
+            del fields["loss"]  # runs that were begun before there were losses to name go on
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

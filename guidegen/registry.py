@@ -1,4 +1,4 @@
-"""Finds generator backends by the entry-point group `guidegen.generators`. Torch-free.
+"""Finds plug-ins by the entry-point groups `guidegen.generators` and `guidegen.losses`. Torch-free.
 
 Ours and third parties' are found the same way. A plug-in that can't be loaded harms only itself:
 it is reported when it is named, and by `broken()`.
@@ -7,12 +7,13 @@ it is reported when it is named, and by `broken()`.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from guidegen.backend import Backend
+from guidegen.backend import Backend, LossInfo
 from guidegen.errors import GuidegenError, UnknownNameError
 
 GROUP = "guidegen.generators"
+LOSSES = "guidegen.losses"
 
 
 def backends() -> dict[str, Backend]:
@@ -90,12 +91,45 @@ def _names(found: Mapping[str, Backend]) -> list[str]:
     ]
 
 
+def losses() -> dict[str, LossInfo]:
+    """Name -> card, for all losses that can be loaded, sorted by name."""
+    return _load_group(LOSSES, LossInfo)[0]
+
+
+def find_loss(name: str) -> LossInfo:
+    """The card of a loss.
+
+    Raises:
+        UnknownNameError: there is none of that name; the nearest are offered.
+        GuidegenError: the plug-in of that name can't be loaded.
+    """
+    good, bad = _load_group(LOSSES, LossInfo)
+    if name in bad:
+        raise GuidegenError(f"the loss {name!r} can't be used: {bad[name]}")
+    if name not in good:
+        raise UnknownNameError.of("loss", name, good)
+    return good[name]
+
+
+class _Card(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Card)
+
+
 def _load_all() -> tuple[dict[str, Backend], dict[str, str]]:
+    return _load_group(GROUP, Backend)
+
+
+def _load_group(group: str, kind: type[_T]) -> tuple[dict[str, _T], dict[str, str]]:
+    """The plug-ins of a group by their names, and why others can't be loaded."""
     by_name: dict[str, dict[str, EntryPoint]] = defaultdict(dict)
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group=group):
         # The same package may be seen twice on the path; only different targets are a clash.
         by_name[entry.name].setdefault(entry.value, entry)
-    good: dict[str, Backend] = {}
+    good: dict[str, _T] = {}
     bad: dict[str, str] = {}
     for name, entries in sorted(by_name.items()):
         if len(entries) > 1:
@@ -104,22 +138,22 @@ def _load_all() -> tuple[dict[str, Backend], dict[str, str]]:
             continue
         (entry,) = entries.values()
         try:
-            good[name] = _load(entry)
+            good[name] = _load(entry, kind)
         except Exception as error:  # a plug-in can fail in any way
             why = " ".join(f"{type(error).__name__}: {error}".split())
             bad[name] = f"{_owner(entry)} fails to load: {why}"
     return good, bad
 
 
-def _load(entry: EntryPoint) -> Backend:
-    backend = entry.load()
-    if not isinstance(backend, Backend):
-        raise TypeError(f"{entry.value} is no guidegen.backend.Backend")
-    if backend.name != entry.name:
-        raise ValueError(f"its entry point is called {entry.name!r}, itself {backend.name!r}")
-    if not backend.variants:
+def _load(entry: EntryPoint, kind: type[_T]) -> _T:
+    card = entry.load()
+    if not isinstance(card, kind):
+        raise TypeError(f"{entry.value} is no {kind.__module__}.{kind.__name__}")
+    if card.name != entry.name:
+        raise ValueError(f"its entry point is called {entry.name!r}, itself {card.name!r}")
+    if isinstance(card, Backend) and not card.variants:
         raise ValueError("it has no variants")
-    return backend
+    return card
 
 
 def _owner(entry: EntryPoint) -> str:

@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from guidegen import registry
 from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
 from guidegen.errors import ConfigError, RunInterruptedError
+from guidegen.prompt.loss_terms import parse_loss_term
 from guidegen.runs import store
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def _refuse_early(configs: Sequence[RunConfig]) -> None:
     """Refuse what can be refused before torch is loaded, which takes seconds."""
     for name in dict.fromkeys(config.generator for config in configs):
         registry.find(name)
+    for text in dict.fromkeys(text for config in configs for text in config.loss):
+        registry.find_loss(parse_loss_term(text).name)
     store.check_writable(configs[0].out)
 
 

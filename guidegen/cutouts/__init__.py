@@ -1,7 +1,7 @@
 """Cutouts: the random views of an image that CLIP sees.
 
 Every random number comes from the candidate's own CPU generator, so a candidate's cutouts do not
-depend on its neighbours or on the device. A method draws the parameters of a step's cutouts once
+depend on its neighbours or on the device. A method samples the parameters of a step's cutouts once
 and takes them in parts, as often as it is asked: with the same parameters it takes the same pixels.
 """
 
@@ -12,24 +12,24 @@ import torch
 from torch import Tensor
 
 from guidegen.cutouts.big_sleep import BigSleepCutouts
-from guidegen.cutouts.views import CutoutSettings, Views, draw_views, take_views
+from guidegen.cutouts.views import CutoutSettings, ViewParameters, sample_views, take_views
 from guidegen.cutouts.vqgan_clip import VqganClipCutouts
 from guidegen.errors import ConfigError
 
 __all__ = [
     "BigSleepCutouts",
+    "CutoutParameters",
     "CutoutSettings",
     "Cutouts",
-    "Drawn",
-    "Views",
+    "ViewParameters",
     "VqganClipCutouts",
-    "draw_views",
     "make_cutouts",
+    "sample_views",
     "take_views",
 ]
 
 
-class Drawn(Protocol):
+class CutoutParameters(Protocol):
     """The parameters of one step's cutouts, n for each of B candidates."""
 
     def rows(self, index: slice) -> Self:
@@ -43,8 +43,8 @@ class Cutouts(Protocol):
     def count(self) -> int:
         """Cutouts n per candidate and step."""
 
-    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> Any:
-        """Draw the parameters of one step, a `Drawn`.
+    def sample(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> Any:
+        """Sample the parameters of one step, `CutoutParameters`.
 
         Args:
             rngs: one CPU generator per candidate.
@@ -52,12 +52,14 @@ class Cutouts(Protocol):
             aspect: image width over height.
         """
 
-    def take(self, images: Tensor, drawn: Any, *, size: int, chunk: slice | None = None) -> Tensor:
+    def take(
+        self, images: Tensor, parameters: Any, *, size: int, chunk: slice | None = None
+    ) -> Tensor:
         """Cut, differentiably in the images.
 
         Args:
             images: [B, 3, H, W] in [0, 1].
-            drawn: what `draw` returned, for these B candidates.
+            parameters: what `sample` returned, for these B candidates.
             size: side S of the cutouts in pixels.
             chunk: which of the B·n cutouts to take, candidate-major; None is all.
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Crops:
-    """The drawn parameters of `n` crops per candidate.
+class CropParameters:
+    """The parameters of `n` crops per candidate.
 
     Attributes:
         side: [B, n] of the crop, as a part of the shorter image side.
@@ -20,9 +20,9 @@ class Crops:
     side: Tensor
     place: Tensor
 
-    def rows(self, index: slice) -> "Crops":
+    def rows(self, index: slice) -> "CropParameters":
         """The crops of some candidates."""
-        return Crops(self.side[index], self.place[index])
+        return CropParameters(self.side[index], self.place[index])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +38,26 @@ class BigSleepCutouts:
 
     count: int = 128
 
-    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> Crops:
-        """Draw one step's crops; see `guidegen.cutouts.Cutouts`."""
+    def sample(
+        self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0
+    ) -> CropParameters:
+        """Sample one step's crops; see `guidegen.cutouts.Cutouts`."""
         sides, places = [], []
         for rng in rngs:
             sides.append((0.8 + 0.3 * torch.randn(self.count, generator=rng)).clamp(0.5, 0.95))
             places.append(torch.rand(self.count, 2, generator=rng))
-        return Crops(torch.stack(sides), torch.stack(places))
+        return CropParameters(torch.stack(sides), torch.stack(places))
 
     def take(
-        self, images: Tensor, drawn: Crops, *, size: int, chunk: slice | None = None
+        self, images: Tensor, parameters: CropParameters, *, size: int, chunk: slice | None = None
     ) -> Tensor:
         """Cut and resize, all in one gather; equal to a crop and `F.interpolate(mode="nearest")`.
 
         See `guidegen.cutouts.Cutouts`.
         """
-        batch, n = drawn.side.shape
+        batch, n = parameters.side.shape
         chunk = chunk or slice(0, batch * n)
-        left, top, side = boxes(drawn, (images.shape[-2], images.shape[-1]))
+        left, top, side = boxes(parameters, (images.shape[-2], images.shape[-1]))
         left, top, side = (part.flatten()[chunk] for part in (left, top, side))
         # F.interpolate's own arithmetic: float32, rounded down
         step = torch.arange(size, dtype=torch.float32)
@@ -65,8 +67,8 @@ class BigSleepCutouts:
         y = _coordinate(top[:, None] + pixel, images.shape[-2])
         shape = (len(side), size, size)
         grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
-        owner = torch.arange(batch).repeat_interleave(n)[chunk].to(images.device)
-        source = images if batch == 1 else images[owner]
+        candidate = torch.arange(batch).repeat_interleave(n)[chunk].to(images.device)
+        source = images if batch == 1 else images[candidate]
         # not an index: on several CPU threads its backward adds in no fixed order
         return F.grid_sample(
             source.expand(len(side), -1, -1, -1),
@@ -76,12 +78,12 @@ class BigSleepCutouts:
         )
 
 
-def boxes(drawn: Crops, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def boxes(parameters: CropParameters, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """Left, top and side of the crops in whole pixels, each [B, n], of images (height, width)."""
     height, width = size
-    side = (drawn.side * min(height, width)).long()
+    side = (parameters.side * min(height, width)).long()
     free = torch.stack([width - side, height - side], -1)
-    place = (drawn.place * (free + 1)).long().minimum(free)
+    place = (parameters.place * (free + 1)).long().minimum(free)
     return place[..., 0], place[..., 1], side
 
 

@@ -8,6 +8,7 @@ CPU generator, so a candidate's views do not depend on its neighbours or on the 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,20 +39,22 @@ class CutoutSettings:
     jitter: float = 0.1
     noise: float = 0.1
 
-    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> "Views":
-        """As `draw_views`."""
-        return draw_views(self, rngs=rngs, size=size, aspect=aspect)
+    def sample(
+        self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0
+    ) -> "ViewParameters":
+        """As `sample_views`."""
+        return sample_views(self, rngs=rngs, size=size, aspect=aspect)
 
     def take(
-        self, images: Tensor, drawn: "Views", *, size: int, chunk: slice | None = None
+        self, images: Tensor, parameters: "ViewParameters", *, size: int, chunk: slice | None = None
     ) -> Tensor:
         """As `take_views`."""
-        return take_views(images, drawn, size=size, chunk=chunk)
+        return take_views(images, parameters, size=size, chunk=chunk)
 
 
 @dataclass(frozen=True)
-class Views:
-    """The drawn parameters of `n` views per candidate.
+class ViewParameters:
+    """The parameters of `n` views per candidate.
 
     Attributes:
         warp: [B, n, 3, 3] output coordinates to image coordinates, both in [-1, 1].
@@ -65,16 +68,16 @@ class Views:
     colour: Tensor
     noise: Tensor | None
 
-    def rows(self, index: slice) -> "Views":
+    def rows(self, index: slice) -> "ViewParameters":
         """The views of some candidates."""
         noise = None if self.noise is None else self.noise[index]
-        return Views(self.warp[index], self.shrink[index], self.colour[index], noise)
+        return ViewParameters(self.warp[index], self.shrink[index], self.colour[index], noise)
 
 
-def draw_views(
+def sample_views(
     settings: CutoutSettings, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0
-) -> Views:
-    """Draw the views of one step.
+) -> ViewParameters:
+    """Sample the views of one step.
 
     Args:
         settings: the ranges.
@@ -82,47 +85,67 @@ def draw_views(
         size: side S of the views in pixels; only the noise needs it.
         aspect: image width over height.
     """
-    drawn = [_draw_one(settings, rng, size=size, aspect=aspect) for rng in rngs]
-    return Views(
-        warp=torch.stack([d.warp for d in drawn]),
-        shrink=torch.stack([d.shrink for d in drawn]),
-        colour=torch.stack([d.colour for d in drawn]),
-        noise=None
-        if settings.noise == 0
-        else torch.stack([d.noise for d in drawn if d.noise is not None]),
+    each = [_sample_one(settings, rng, size=size, aspect=aspect) for rng in rngs]
+    noise = [one.noise for one in each if one.noise is not None]
+    return ViewParameters(
+        warp=torch.stack([one.warp for one in each]),
+        shrink=torch.stack([one.shrink for one in each]),
+        colour=torch.stack([one.colour for one in each]),
+        noise=torch.stack(noise) if noise else None,
     )
 
 
-def _draw_one(settings: CutoutSettings, rng: torch.Generator, *, size: int, aspect: float) -> Views:
+class _Columns(NamedTuple):
+    """What the columns of a candidate's random numbers [n, 11] decide, in [0, 1) or [-1, 1)."""
+
+    crop: Tensor
+    centre_x: Tensor
+    centre_y: Tensor
+    angle: Tensor
+    flip: Tensor
+    tilt_x: Tensor
+    tilt_y: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    noise: Tensor
+
+
+def _sample_one(
+    settings: CutoutSettings, rng: torch.Generator, *, size: int, aspect: float
+) -> ViewParameters:
     n = settings.count
-    u = torch.rand(n, 11, generator=rng)
-    signed = u * 2 - 1
+    numbers = torch.rand(n, len(_Columns._fields), generator=rng)
+    uniform, signed = _Columns(*numbers.unbind(1)), _Columns(*(numbers * 2 - 1).unbind(1))
     low, high = settings.scale
-    crop = low + (high - low) * u[:, 0]
+    crop = low + (high - low) * uniform.crop
     whole = torch.arange(n) < math.ceil(settings.overview * n)
     crop = torch.where(whole, torch.ones(n), crop)
     # half extents of the view in image coordinates; an overview takes in the longer side as well
     half_x = torch.where(whole, torch.ones(n), crop / max(aspect, 1.0))
     half_y = torch.where(whole, torch.ones(n), crop * min(aspect, 1.0))
-    centre_x, centre_y = signed[:, 1] * (1 - half_x), signed[:, 2] * (1 - half_y)
+    centre_x, centre_y = signed.centre_x * (1 - half_x), signed.centre_y * (1 - half_y)
 
-    angle = torch.deg2rad(signed[:, 3] * settings.rotation)
-    flip = torch.where(u[:, 4] < 0.5, -1.0, 1.0)
+    angle = torch.deg2rad(signed.angle * settings.rotation)
+    flip = torch.where(uniform.flip < 0.5, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     zero, one = torch.zeros(n), torch.ones(n)
     rotate = matrix(cos * flip, -sin, zero, sin * flip, cos, zero, zero, zero, one)
-    tilt = signed[:, 5:7] * settings.perspective
-    tilted = matrix(one, zero, zero, zero, one, zero, tilt[:, 0], tilt[:, 1], one)
+    tilt_x, tilt_y = signed.tilt_x * settings.perspective, signed.tilt_y * settings.perspective
+    tilt = matrix(one, zero, zero, zero, one, zero, tilt_x, tilt_y, one)
     place = matrix(half_x, zero, centre_x, zero, half_y, centre_y, zero, zero, one)
 
+    colour = torch.stack([signed.brightness, signed.contrast, signed.saturation], 1)
     noise = None
     if settings.noise:
-        sigma = settings.noise * u[:, 10].view(n, 1, 1, 1)
+        sigma = settings.noise * uniform.noise.view(n, 1, 1, 1)
         noise = sigma * torch.randn(n, 3, size, size, generator=rng)
-    return Views(place @ rotate @ tilted, crop, 1 + settings.jitter * signed[:, 7:10], noise)
+    return ViewParameters(place @ rotate @ tilt, crop, 1 + settings.jitter * colour, noise)
 
 
-def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None = None) -> Tensor:
+def take_views(
+    images: Tensor, parameters: ViewParameters, *, size: int, chunk: slice | None = None
+) -> Tensor:
     """Resample the views, antialiased.
 
     Each view is read from the level of an image pyramid that is nearest to its own resolution, so
@@ -130,22 +153,22 @@ def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None =
 
     Args:
         images: [B, 3, H, W] in [0, 1].
-        views: parameters of n views for each of the B images.
+        parameters: those of n views for each of the B images.
         size: side S of the views in pixels.
         chunk: which of the B·n views to take, candidate-major; None is all.
 
     Returns:
         [m, 3, S, S]; not clamped, since noise and jitter may leave [0, 1].
     """
-    batch, n = views.warp.shape[:2]
+    batch, n = parameters.warp.shape[:2]
     chunk = chunk or slice(0, batch * n)
-    warp = views.warp.flatten(0, 1)[chunk].to(images.device)
-    owner = torch.arange(batch).repeat_interleave(n)[chunk]
-    ratio = views.shrink.flatten()[chunk] * min(images.shape[-2:]) / size
+    warp = parameters.warp.flatten(0, 1)[chunk].to(images.device)
+    candidate = torch.arange(batch).repeat_interleave(n)[chunk]
+    ratio = parameters.shrink.flatten()[chunk] * min(images.shape[-2:]) / size
     level = (ratio.log2() + 0.5).floor().clamp(min=0).long()
 
     grid = sampling_grid(warp, size)
-    out = images.new_empty(len(owner), 3, size, size)
+    out = images.new_empty(len(candidate), 3, size, size)
     current = images
     for step in range(int(level.max()) + 1):
         if step:
@@ -153,15 +176,17 @@ def take_views(images: Tensor, views: Views, *, size: int, chunk: slice | None =
         index = (level == step).nonzero().squeeze(1)
         if len(index) == 0:
             continue
-        source = current if batch == 1 else current[owner[index].to(images.device)]
+        source = current if batch == 1 else current[candidate[index].to(images.device)]
         source = source.expand(len(index), -1, -1, -1)
         taken = F.grid_sample(
             source, grid[index.to(images.device)], padding_mode="reflection", align_corners=False
         )
         out = (
-            taken if len(index) == len(owner) else out.index_copy(0, index.to(images.device), taken)
+            taken
+            if len(index) == len(candidate)
+            else out.index_copy(0, index.to(images.device), taken)
         )
-    out = jitter(out, views.colour.flatten(0, 1)[chunk].to(images.device))
-    if views.noise is not None:
-        out = out + views.noise.flatten(0, 1)[chunk].to(images.device, out.dtype)
+    out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(images.device))
+    if parameters.noise is not None:
+        out = out + parameters.noise.flatten(0, 1)[chunk].to(images.device, out.dtype)
     return out

@@ -15,14 +15,14 @@ _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dt
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The drawn parameters of `n` looks per candidate; what was not chosen changes nothing.
+class AugmentationParameters:
+    """The parameters of `n` cutouts per candidate; what was not chosen changes nothing.
 
     Attributes:
         warp: [B, n, 3, 3] output coordinates to image coordinates, both in [-1, 1].
         colour: [B, n, 3] factors of brightness, contrast and saturation.
         hue: [B, n] turns of the colour circle.
-        erased: [B, 4] left, top, right and bottom of what is black in all looks, 0 to 1.
+        erased: [B, 4] left, top, right and bottom of what is black in all cutouts, 0 to 1.
         noise: [B, n, 3, S, S] ready to add, or None.
     """
 
@@ -32,10 +32,10 @@ class Looks:
     erased: Tensor
     noise: Tensor | None
 
-    def rows(self, index: slice) -> "Looks":
-        """The looks of some candidates."""
+    def rows(self, index: slice) -> "AugmentationParameters":
+        """The cutouts of some candidates."""
         noise = None if self.noise is None else self.noise[index]
-        return Looks(
+        return AugmentationParameters(
             self.warp[index], self.colour[index], self.hue[index], self.erased[index], noise
         )
 
@@ -73,41 +73,48 @@ class VqganClipCutouts:
     erase: tuple[float, float] = (0.1, 0.4)
     ratio: tuple[float, float] = (0.3, 1 / 0.3)
 
-    def draw(self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0) -> Looks:
-        """Draw one step's looks; see `guidegen.cutouts.Cutouts`."""
-        drawn = [self._draw_one(rng, size) for rng in rngs]
-        noise = [look.noise for look in drawn if look.noise is not None]
-        return Looks(
-            warp=torch.stack([look.warp for look in drawn]),
-            colour=torch.stack([look.colour for look in drawn]),
-            hue=torch.stack([look.hue for look in drawn]),
-            erased=torch.stack([look.erased for look in drawn]),
+    def sample(
+        self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0
+    ) -> AugmentationParameters:
+        """Sample one step's cutouts; see `guidegen.cutouts.Cutouts`."""
+        each = [self._sample_one(rng, size) for rng in rngs]
+        noise = [one.noise for one in each if one.noise is not None]
+        return AugmentationParameters(
+            warp=torch.stack([one.warp for one in each]),
+            colour=torch.stack([one.colour for one in each]),
+            hue=torch.stack([one.hue for one in each]),
+            erased=torch.stack([one.erased for one in each]),
             noise=torch.stack(noise) if noise else None,
         )
 
-    def _draw_one(self, rng: torch.Generator, size: int) -> Looks:
+    def _sample_one(self, rng: torch.Generator, size: int) -> AugmentationParameters:
         n = self.count
-        u = torch.rand(n, 20, generator=rng, dtype=torch.float64)
-        done = u[:, :3] < self.chance
-        signed = u * 2 - 1
+        numbers = torch.rand(n, 20, generator=rng, dtype=torch.float64)
+        chances, moves, corners, colours, noise_levels = numbers.split([3, 4, 8, 4, 1], 1)
+        warped, tilted, coloured = (chances < self.chance).unbind(1)
         same = torch.eye(3, dtype=torch.float64).expand(n, 3, 3)
-        affine = torch.where(done[:, 0, None, None], self._affine(signed[:, 3:7]), same)
-        tilt = torch.where(done[:, 1, None, None], self._tilt(u[:, 7:15]), same)
-        turned = torch.where(done[:, 2, None], signed[:, 15:19] * self.jitter, 0.0).float()
+        affine = torch.where(warped[:, None, None], self._affine(moves * 2 - 1), same)
+        tilt = torch.where(tilted[:, None, None], self._tilt(corners), same)
+        turned = torch.where(coloured[:, None], (colours * 2 - 1) * self.jitter, 0.0).float()
         noise = None
         if self.noise:
-            sigma = (self.noise * u[:, 19]).float().view(n, 1, 1, 1)
+            sigma = (self.noise * noise_levels).float().view(n, 1, 1, 1)
             noise = sigma * torch.randn(n, 3, size, size, generator=rng)
         erased = self._erased(torch.rand(6, generator=rng).tolist())
         # the image goes through the affine first, so the way back through it is the last
         warp = (affine @ tilt).float()
-        return Looks(warp, 1 + turned[:, :3], turned[:, 3], erased, noise)
+        return AugmentationParameters(warp, 1 + turned[:, :3], turned[:, 3], erased, noise)
 
     def _affine(self, signed: Tensor) -> Tensor:
-        """Homographies [n, 3, 3] from the moved image back to the image."""
-        angle = torch.deg2rad(signed[:, 0] * self.rotation)
-        shear = torch.deg2rad(signed[:, 1] * self.shear).tan()
-        x, y = signed[:, 2] * 2 * self.shift, signed[:, 3] * 2 * self.shift
+        """Homographies [n, 3, 3] from the moved image back to the image.
+
+        Args:
+            signed: [n, 4] in [-1, 1]: angle, shear, shift along x and along y.
+        """
+        angle, shear, x, y = signed.unbind(1)
+        angle = torch.deg2rad(angle * self.rotation)
+        shear = torch.deg2rad(shear * self.shear).tan()
+        x, y = x * 2 * self.shift, y * 2 * self.shift
         zero, one = torch.zeros_like(x), torch.ones_like(x)
         cos, sin = angle.cos(), angle.sin()
         turn = matrix(cos, -sin, zero, sin, cos, zero, zero, zero, one)
@@ -121,39 +128,45 @@ class VqganClipCutouts:
         moved = _CORNERS * (1 - self.perspective * u.view(-1, 4, 2))
         return homography(moved, _CORNERS.expand_as(moved))
 
-    def _erased(self, u: Sequence[float]) -> Tensor:
-        """The rectangle [4] to be made black, or an empty one."""
-        if u[0] >= self.chance:
+    def _erased(self, numbers: Sequence[float]) -> Tensor:
+        """The rectangle [4] to be made black, or an empty one, from six numbers in [0, 1)."""
+        chance, area, flat, ratio, left, top = numbers
+        if chance >= self.chance:
             return torch.zeros(4)
         low, high = self.erase
-        area = low + (high - low) * u[1]
+        area = low + (high - low) * area
         # as often flat as tall
-        low, high = (self.ratio[0], 1.0) if u[2] < 0.5 else (1.0, self.ratio[1])
-        ratio = low + (high - low) * u[3]
+        low, high = (self.ratio[0], 1.0) if flat < 0.5 else (1.0, self.ratio[1])
+        ratio = low + (high - low) * ratio
         tall, wide = min(1.0, math.sqrt(area * ratio)), min(1.0, math.sqrt(area / ratio))
-        left, top = u[4] * (1 - wide), u[5] * (1 - tall)
+        left, top = left * (1 - wide), top * (1 - tall)
         return torch.tensor([left, top, left + wide, top + tall])
 
     def take(
-        self, images: Tensor, drawn: Looks, *, size: int, chunk: slice | None = None
+        self,
+        images: Tensor,
+        parameters: AugmentationParameters,
+        *,
+        size: int,
+        chunk: slice | None = None,
     ) -> Tensor:
         """Pool, warp, recolour, erase, add noise; see `guidegen.cutouts.Cutouts`."""
-        batch, n = drawn.hue.shape
+        batch, n = parameters.hue.shape
         chunk = chunk or slice(0, batch * n)
-        owner = torch.arange(batch).repeat_interleave(n)[chunk]
-        count, device = len(owner), images.device
+        candidate = torch.arange(batch).repeat_interleave(n)[chunk]
+        count, device = len(candidate), images.device
         pooled = (F.adaptive_avg_pool2d(images, size) + F.adaptive_max_pool2d(images, size)) / 2
-        source = pooled if batch == 1 else pooled[owner.to(device)]
-        warp = drawn.warp.flatten(0, 1)[chunk].to(device)
+        source = pooled if batch == 1 else pooled[candidate.to(device)]
+        warp = parameters.warp.flatten(0, 1)[chunk].to(device)
         out = F.grid_sample(
             source.expand(count, -1, -1, -1), sampling_grid(warp, size), align_corners=False
         )
-        out = jitter(out, drawn.colour.flatten(0, 1)[chunk].to(device))
-        turn = hue_matrix(drawn.hue.flatten()[chunk]).to(device)
+        out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(device))
+        turn = hue_matrix(parameters.hue.flatten()[chunk]).to(device)
         out = torch.einsum("nij,njhw->nihw", turn, out)
-        out = out * _kept(drawn.erased, size)[owner].to(device)
-        if drawn.noise is not None:
-            out = out + drawn.noise.flatten(0, 1)[chunk].to(device, out.dtype)
+        out = out * _kept(parameters.erased, size)[candidate].to(device)
+        if parameters.noise is not None:
+            out = out + parameters.noise.flatten(0, 1)[chunk].to(device, out.dtype)
         return out
 
 

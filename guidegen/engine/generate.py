@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from guidegen.config import RunConfig
-from guidegen.engine.build import WIDTH, make_candidate, make_loop, make_steps
+from guidegen.engine.build import WIDTH, Guidance, make_candidate, make_guidance, make_steps
 from guidegen.engine.models import Session, open_session
 from guidegen.engine.resolve import batch_key, check, device_name, resolve
 from guidegen.errors import ConfigError, RunInterruptedError
-from guidegen.guidance.evaluate import Loop
+from guidegen.guidance.targets import similarity
 from guidegen.interfaces import LoopState, Step
 from guidegen.media.images import to_pil
 from guidegen.ops import rows
@@ -170,7 +170,7 @@ def _make(
     configs = [job.config for job in jobs]
     first = configs[0]
     candidates = [make_candidate(config) for config in configs]
-    loop = make_loop(session, first, candidates)
+    guidance = make_guidance(session, first, candidates)
     resume = _joined([job.state for job in jobs], first.device)
     start = resume.index if resume else 0
     last: Step | None = None
@@ -190,7 +190,7 @@ def _make(
         stop = watched.enter_context(deferred())
         try:
             steps = watched.enter_context(
-                closing(record(make_steps(session, loop, first, resume), [*watchers, *savers]))
+                closing(record(make_steps(session, guidance, first, resume), [*watchers, *savers]))
             )
             for step in steps:
                 last = step
@@ -203,15 +203,16 @@ def _make(
                     break
             watched.close()
             assert last is not None
-            if loop.budget.views != first.cutout_batch:
+            budget = guidance.evaluator.budget
+            if budget.views != first.cutout_batch:
                 for run in runs:
                     if run is not None:
-                        run.notes.append(f"out of memory: {loop.budget.views} cutouts at a time")
+                        run.notes.append(f"out of memory: {budget.views} cutouts at a time")
             if stop and last.index < last.total:
-                _keep(session, loop, jobs, runs, last, total)
+                _keep(session, guidance, jobs, runs, last, total)
                 raise RunInterruptedError.by(stop.signal, len(jobs))
             for row, job in enumerate(jobs):
-                image, scores = _finish(session, loop, last, row)
+                image, scores = _finish(session, guidance, last, row)
                 yield _write(session, runs[row], job, image, scores, total, "finished")
             if stop:  # it came within the last step: these are finished, the next do not begin
                 raise RunInterruptedError.by(stop.signal, 0)
@@ -220,7 +221,7 @@ def _make(
         except KeyboardInterrupt:
             watched.close()
             if last is not None:
-                _keep(session, loop, jobs, runs, last, total)
+                _keep(session, guidance, jobs, runs, last, total)
             raise RunInterruptedError.by(SIGINT, len(jobs)) from None
         except BaseException as error:
             for run in runs:
@@ -252,9 +253,7 @@ def _joined(states: Sequence[LoopState | None], device: str) -> LoopState | None
     found = [state for state in states if state is not None]
     if not found:
         return None
-    state = join_states(found)
-    rows = {name: value.to(device) for name, value in state.rows.items()}
-    return replace(state, rows=rows)
+    return join_states(found, device=device)
 
 
 def _save(
@@ -272,18 +271,16 @@ def _save(
 
 @torch.no_grad()
 def _finish(
-    session: Session, loop: Loop, step: Step, row: int
+    session: Session, guidance: Guidance, step: Step, row: int
 ) -> tuple[Image.Image, dict[str, float]]:
     """The picture at its full size, and how near each CLIP finds it to the prompt."""
     latents = rows(step.latents, slice(row, row + 1))
     images = session.generator.decode(latents, size=session.generator.size)
     scores = {"loss": float(step.losses["total"][row])}
-    for eye in loop.objective.eyes:
-        target = eye.targets[row]
-        seen = eye.perceptor.encode_image(images)[0]
-        words = slice(0, len(loop.candidates[row].prompts))
-        wanted = target.features[words][target.weights[words] > 0].mean(0)
-        scores[f"similarity {eye.perceptor.name}"] = float(seen @ (wanted / wanted.norm()))
+    words = len(guidance.evaluator.candidates[row].prompts)
+    for perceptor, _ in session.ensemble:
+        target = guidance.targets[perceptor.name][row]
+        scores[f"similarity {perceptor.name}"] = similarity(perceptor, target, images, words)
     return to_pil(images[0]), scores
 
 
@@ -315,7 +312,7 @@ def _copy_out(image: Path, data: bytes, config: RunConfig, index: int, total: in
 
 def _keep(
     session: Session,
-    loop: Loop,
+    guidance: Guidance,
     jobs: Sequence[_Job],
     runs: Sequence[Run | None],
     last: Step,
@@ -324,7 +321,7 @@ def _keep(
     """Write the best pictures of an interrupted batch so far."""
     step = last if last.best is None else replace(last, latents=last.best)
     for row, job in enumerate(jobs):
-        image, scores = _finish(session, loop, step, row)
+        image, scores = _finish(session, guidance, step, row)
         _write(session, runs[row], job, image, scores, total, "interrupted")
 
 

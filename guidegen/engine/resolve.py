@@ -12,8 +12,9 @@ from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError
 from guidegen.media.images import read_init, read_picture
 from guidegen.prompt.grammar import parse_scenes
+from guidegen.prompt.loss_terms import all_loss_terms
 from guidegen.prompt.references import parse_image_prompt
-from guidegen.registry import backends, find
+from guidegen.registry import backends, find, find_loss
 
 
 def check(configs: Sequence[RunConfig]) -> None:
@@ -29,6 +30,8 @@ def check(configs: Sequence[RunConfig]) -> None:
         _size(config, info)
         info.read_options(config.option)
         check_specs(config.perceptor)
+        for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
+            find_loss(term.name)
         _device(config)
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")

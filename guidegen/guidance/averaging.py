@@ -1,16 +1,15 @@
 """Wrappers of the iterator of Steps: averaged latents, the best state so far.
 
-Each adds what it keeps to the step's snapshot, so that a run goes on with it.
+Each adds its own part to the step's snapshot, and takes it up again when a run goes on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from guidegen.interfaces import Images, Latents, LoopState, Step
+from guidegen.interfaces import AverageState, BestState, Images, Latents, LoopState, Step
 from guidegen.ops import floating
 
 
@@ -32,47 +31,56 @@ def averaged(
         decode: `Generator.decode`.
         resume: the state that the loop goes on from; its step is in the average already.
     """
-    sums, weight, choices = _kept_average(resume)
+    average = None if resume is None else resume.average
+    choices = {} if resume is None else _choices(resume.latents)
     for step in steps:
-        values = floating(step.latents)
-        if not sums:
-            sums = {name: torch.zeros_like(value) for name, value in values.items()}
-            weight = torch.zeros(len(step.images), device=step.images.device)
+        if average is None:
+            average = _empty_average(step)
         if resume is None or step.index > resume.index:
-            fresh = _changed(step.latents, choices)
-            kept = torch.where(fresh, torch.zeros_like(weight), weight)
-            weight = kept * decay + (1 - decay)
-            for name, value in values.items():
-                before = torch.where(_column(fresh, value), torch.zeros_like(value), sums[name])
-                sums[name] = before * decay + value * (1 - decay)
-        choices = {k: v for k, v in step.latents.items() if not v.is_floating_point()}
+            average = _update(average, step.latents, _changed(step.latents, choices), decay)
+        choices = _choices(step.latents)
         latents = dict(step.latents)
-        latents |= {n: sums[n] / _column(weight, v).to(v.dtype) for n, v in values.items()}
+        for name, total in average.sums.items():
+            latents[name] = total / _column(average.weight, total).to(total.dtype)
         with torch.no_grad():
             images = decode(latents)
-        rows = {"ema-weight": weight, **{f"ema/{n}": v for n, v in sums.items()}}
-        yield replace(step, latents=latents, images=images, snapshot=_with(step, rows))
+        yield replace(step, latents=latents, images=images, snapshot=_with(step, average=average))
 
 
-def _kept_average(state: LoopState | None) -> tuple[Latents, Tensor, Latents]:
-    if state is None:
-        return {}, torch.zeros(0), {}
-    latents = _named(state.rows, "latents/")
-    choices = {name: v for name, v in latents.items() if not v.is_floating_point()}
-    device = next(iter(latents.values())).device
-    return _named(state.rows, "ema/"), state.rows["ema-weight"].to(device), choices
+def _empty_average(step: Step) -> AverageState:
+    sums = {name: torch.zeros_like(value) for name, value in floating(step.latents).items()}
+    return AverageState(sums, torch.zeros(len(step.images), device=step.images.device))
 
 
-def _changed(latents: Latents, before: Latents) -> Tensor:
+def _update(average: AverageState, latents: Latents, anew: Tensor, decay: float) -> AverageState:
+    """The average with one more step; that of the candidates `anew` [B] begins with it."""
+    weight = torch.where(anew, torch.zeros_like(average.weight), average.weight)
+    sums = {}
+    for name, value in floating(latents).items():
+        before = torch.where(_column(anew, value), torch.zeros_like(value), average.sums[name])
+        sums[name] = before * decay + value * (1 - decay)
+    return AverageState(sums, weight * decay + (1 - decay))
+
+
+def _choices(latents: Latents) -> Latents:
+    return {name: value for name, value in latents.items() if not value.is_floating_point()}
+
+
+def _changed(latents: Latents, choices: Latents) -> Tensor:
     """[B] whether any choice of a candidate differs from the step before."""
     some = next(iter(latents.values()))
     changed = torch.zeros(len(some), dtype=torch.bool, device=some.device)
-    for name, old in before.items():
+    for name, old in choices.items():
         changed |= (latents[name] != old).reshape(len(old), -1).any(1)
     return changed
 
 
-def best_so_far(steps: Iterator[Step], *, resume: LoopState | None = None) -> Iterator[Step]:
+def best_so_far(
+    steps: Iterator[Step],
+    *,
+    comparable: Callable[[int], bool] = lambda index: True,
+    resume: LoopState | None = None,
+) -> Iterator[Step]:
     """Tell with every step the latents of each candidate's lowest total loss so far.
 
     The loss of one step is seen through that step's own views, so the choice favours lucky views a
@@ -80,24 +88,29 @@ def best_so_far(steps: Iterator[Step], *, resume: LoopState | None = None) -> It
 
     Args:
         steps: the loop.
-        resume: the state that the loop goes on from.
+        comparable: whether the losses of a step mean the same as those of the step before. Where
+            not (a term's weight changes, a scene fades into the next), the newest is the best.
+        resume: the state that the loop goes on from; its step has been compared already.
     """
-    best: Latents = {} if resume is None else _named(resume.rows, "best/")
-    lowest = None if resume is None else resume.rows["best-loss"]
+    best = None if resume is None else resume.best
     for step in steps:
         loss = step.losses["total"]
-        won = torch.ones_like(loss, dtype=torch.bool) if lowest is None else loss < lowest
-        lowest = loss if lowest is None else torch.where(won, loss, lowest)
-        best = {
-            name: torch.where(_column(won, value), value, best[name]) if best else value
-            for name, value in step.latents.items()
-        }
-        rows = {"best-loss": lowest, **{f"best/{name}": value for name, value in best.items()}}
-        yield replace(step, best=best, snapshot=_with(step, rows))
+        going_on = resume is not None and step.index == resume.index
+        if best is None or not (going_on or comparable(step.index)):
+            best = BestState(dict(step.latents), loss)
+        else:
+            best = _lower(best, BestState(step.latents, loss))
+        yield replace(step, best=best.latents, snapshot=_with(step, best=best))
 
 
-def _named(rows: Mapping[str, Tensor], prefix: str) -> Latents:
-    return {n.removeprefix(prefix): v for n, v in rows.items() if n.startswith(prefix)}
+def _lower(best: BestState, new: BestState) -> BestState:
+    """Each candidate's of the two with the lower loss."""
+    lower = new.loss < best.loss
+    latents = {
+        name: torch.where(_column(lower, value), value, best.latents[name])
+        for name, value in new.latents.items()
+    }
+    return BestState(latents, torch.where(lower, new.loss, best.loss))
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
@@ -105,13 +118,16 @@ def _column(values: Tensor, like: Tensor) -> Tensor:
     return values.view((-1,) + (1,) * (like.dim() - 1))
 
 
-def _with(step: Step, rows: Mapping[str, Tensor]) -> Callable[[], LoopState] | None:
-    """The step's snapshot with more rows."""
-    if step.snapshot is None:
+def _with(
+    step: Step, *, average: AverageState | None = None, best: BestState | None = None
+) -> Callable[[], LoopState] | None:
+    """The step's snapshot with one more part."""
+    inner = step.snapshot
+    if inner is None:
         return None
-    return partial(_joined, step.snapshot, dict(rows))
 
+    def snapshot() -> LoopState:
+        state = inner()
+        return replace(state, average=average or state.average, best=best or state.best)
 
-def _joined(snapshot: Callable[[], LoopState], rows: Mapping[str, Tensor]) -> LoopState:
-    state = snapshot()
-    return replace(state, rows={**state.rows, **rows})
+    return snapshot

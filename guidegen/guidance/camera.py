@@ -4,11 +4,11 @@ The picture is decoded, warped and encoded again, so it takes a generator that c
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from guidegen.interfaces import Encodes, Generator, Images, Latents
 from guidegen.ops import rows
@@ -49,29 +49,19 @@ def move_picture(images: Images, motion: Motion) -> Images:
 
 
 @torch.no_grad()
-def move_(
-    generator: Generator,
-    latents: Latents,
-    motion: Motion,
-    groups: list[range],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Move the pictures that the latents stand for, in place; the optimiser forgets its moments.
+def move_(generator: Generator, latents: Latents, motion: Motion, groups: Sequence[range]) -> None:
+    """Move the pictures that the latents stand for, in place.
 
     Args:
         generator: one that can encode.
-        latents: the optimiser's own tensors.
+        latents: the optimiser's own tensors; moments of the picture before would pull the new one
+            back, so the caller makes the optimiser forget them.
         motion: what to do.
         groups: candidates that go through the generator together.
-        optimizer: of these latents; moments of the picture before would pull the new one back.
     """
     assert isinstance(generator, Encodes)
-    for owners in groups:
-        span = slice(owners.start, owners.stop)
+    for candidates in groups:
+        span = slice(candidates.start, candidates.stop)
         moved = generator.encode(move_picture(generator.decode(rows(latents, span)), motion))
         for name, value in latents.items():
             value.data[span] = moved[name]
-    for value in latents.values():
-        for moment in optimizer.state.get(value, {}).values():
-            if isinstance(moment, Tensor) and moment.shape == value.shape:
-                moment.zero_()

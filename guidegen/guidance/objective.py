@@ -1,127 +1,141 @@
-"""What is minimised: named, weighted terms.
+"""What is minimised: a sum of named, weighted terms."""
 
-Distances between views and prompts through each CLIP, plus the generator's own prior. Text is
-encoded once, before the loop.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from guidegen.guidance.losses import DISTANCES
-from guidegen.interfaces import Perceptor
-from guidegen.ops import straight_through
+from guidegen.errors import OptimizationError
+from guidegen.interfaces import (
+    Anchored,
+    Decoded,
+    ImageLoss,
+    Latents,
+    Loss,
+    LossContext,
+    Viewed,
+    ViewLoss,
+)
+from guidegen.prompt.loss_terms import LossTerm
+from guidegen.registry import find_loss
 
 
 @dataclass(frozen=True)
-class Target:
-    """The encoded prompts of one candidate for one CLIP.
+class Term:
+    """One part of the sum.
 
     Attributes:
-        features: [k, d] unit vectors.
-        weights: [k]; negative ones push away.
-        stops: [k] values of sign(w) · distance below which the gradient of a prompt is cut.
-        scenes: [S, k] of a story: 1 where a prompt belongs to a scene, else 0; None for one scene.
+        schedule: its name, its weight and when it counts.
+        loss: what it measures.
     """
 
-    features: Tensor
-    weights: Tensor
-    stops: Tensor
-    scenes: Tensor | None = None
+    schedule: LossTerm
+    loss: Loss
 
-    def at(self, share: float) -> "Target":
-        """The target at a moment of the run: the weights of the scene that is on.
-
-        Each scene has the same length; in its last third the next one fades in.
-
-        Args:
-            share: part of the run that is over, 0 to 1.
-        """
-        if self.scenes is None:
-            return self
-        presence = self.scenes.new_tensor(scene_weights(len(self.scenes), share))
-        return Target(self.features, self.weights * (presence @ self.scenes), self.stops)
-
-
-def scene_weights(scenes: int, share: float) -> list[float]:
-    """How much each scene of a story counts after a part `share` of the run; they sum to 1."""
-    place = min(share * scenes, scenes - 1e-9)
-    now = int(place)
-    fade = min(max((place - now - 2 / 3) * 3, 0.0), 1.0) if now < scenes - 1 else 0.0
-    fade = fade * fade * (3 - 2 * fade)
-    weights = [0.0] * scenes
-    weights[now] = 1 - fade
-    if fade:
-        weights[now + 1] = fade
-    return weights
-
-
-@dataclass(frozen=True)
-class Eye:
-    """One CLIP of an ensemble with its weight and every candidate's target in its space."""
-
-    perceptor: Perceptor
-    weight: float
-    targets: Sequence[Target]
+    @property
+    def name(self) -> str:
+        """What it is called in `Step.losses`."""
+        return self.schedule.name
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of all candidates.
+    """The loss of all candidates: the sum of its terms."""
 
-    Attributes:
-        eyes: the CLIPs; their weights sum to one.
-        distance: a key of `guidegen.guidance.losses.DISTANCES`.
-        prior: weight of `Generator.prior`.
-        init: weight of the mean squared distance of the latents to their start.
-    """
+    terms: tuple[Term, ...]
 
-    eyes: Sequence[Eye]
-    distance: str = "spherical"
-    prior: float = 1.0
-    init: float = 0.0
+    def image_losses(self, decoded: Decoded) -> dict[str, Tensor]:
+        """Weighted losses [G] of pictures and latents, of the terms that count now."""
+        found = {}
+        for term, weight in self._counting(decoded.progress):
+            if isinstance(term.loss, ImageLoss):
+                loss = term.loss.image_loss(decoded)
+                found[term.name] = weight * _checked(term.name, loss, len(decoded.images))
+        return found
 
-    def at(self, share: float) -> "Objective":
-        """The objective after a part `share` of the run: itself, but for stories."""
-        if all(target.scenes is None for eye in self.eyes for target in eye.targets):
-            return self
-        eyes = [
-            replace(eye, targets=[target.at(share) for target in eye.targets]) for eye in self.eyes
-        ]
-        return replace(self, eyes=eyes)
-
-    def view_losses(self, eye: Eye, features: Tensor, owners: Sequence[int]) -> Tensor:
-        """Loss [m] of m views by one CLIP.
-
-        For each prompt |w| · sign(w) · distance, as VQGAN-CLIP sums them; where sign(w) · distance
-        is below its stop a prompt keeps its value but loses its gradient.
+    def view_losses(self, parts: Sequence[tuple[Viewed, float]]) -> dict[str, Tensor]:
+        """Weighted losses [m] of m views, of the terms that count now.
 
         Args:
-            eye: the CLIP.
-            features: [m, d] unit vectors.
-            owners: the candidate each view belongs to.
+            parts: the same views through each perceptor, with the perceptors' weights. Where a loss
+                reads only some of the perceptors, their weights are scaled up to the sum of all.
         """
-        apart: Callable[[Tensor, Tensor], Tensor] = DISTANCES[self.distance]
-        losses = []
-        start = 0
-        while start < len(owners):
-            owner = owners[start]
-            end = start
-            while end < len(owners) and owners[end] == owner:
-                end += 1
-            target = eye.targets[owner]
-            distances = apart(features[start:end, None], target.features[None])
-            distances = distances * target.weights.sign()
-            held = torch.maximum(distances, target.stops)
-            # value of the distance, gradient of the held one: zero below the stop
-            held = straight_through(distances, held)
-            losses.append((held * target.weights.abs()).sum(1))
-            start = end
-        return eye.weight * torch.cat(losses)
+        whole = sum(share for _, share in parts)
+        found = {}
+        for term, weight in self._counting(parts[0][0].progress):
+            if not isinstance(term.loss, ViewLoss):
+                continue
+            losses, read = [], 0.0
+            for viewed, share in parts:
+                loss = term.loss.view_loss(viewed)
+                if loss is not None:
+                    losses.append(share * _checked(term.name, loss, len(viewed.features)))
+                    read += share
+            if not losses:
+                names = ", ".join(viewed.perceptor.name for viewed, _ in parts)
+                raise OptimizationError(
+                    f"the loss {term.name!r} reads none of {names}; leave it out"
+                )
+            found[term.name] = weight * (whole / read) * torch.stack(losses).sum(0)
+        return found
+
+    def needs_views(self, progress: float) -> bool:
+        """Whether any term that counts now asks for CLIP's features."""
+        return any(isinstance(term.loss, ViewLoss) for term, _ in self._counting(progress))
+
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """Name -> weight of every term when a share `progress` of the run is over."""
+        return {term.name: term.schedule.weight_at(progress) for term in self.terms}
+
+    def begin(self, latents: Latents) -> "Objective":
+        """The objective of a run that begins at these latents, or was moved there."""
+        return self._with(
+            {t.name: t.loss.begin(latents) for t in self.terms if isinstance(t.loss, Anchored)}
+        )
+
+    def resume(self, states: Mapping[str, Latents]) -> "Objective":
+        """The objective of a run that goes on with what `states` returned."""
+        return self._with(
+            {
+                term.name: term.loss.resume(states[term.name])
+                for term in self.terms
+                if isinstance(term.loss, Anchored)
+            }
+        )
+
+    def states(self) -> dict[str, Latents]:
+        """What the losses remember of the run, by their names."""
+        return {t.name: t.loss.state() for t in self.terms if isinstance(t.loss, Anchored)}
+
+    def _with(self, losses: Mapping[str, Loss]) -> "Objective":
+        terms = [replace(term, loss=losses.get(term.name, term.loss)) for term in self.terms]
+        return replace(self, terms=tuple(terms))
+
+    def _counting(self, progress: float) -> list[tuple[Term, float]]:
+        """The terms with a weight now. One without costs nothing, not even a look."""
+        weighted = [(term, term.schedule.weight_at(progress)) for term in self.terms]
+        return [(term, weight) for term, weight in weighted if weight]
+
+
+def make_objective(terms: Sequence[LossTerm], context: LossContext) -> Objective:
+    """Build the losses that are installed under these names.
+
+    Raises:
+        UnknownNameError: there is no such loss; the nearest are offered.
+        GuidegenError: it can't be loaded.
+    """
+    return Objective(tuple(Term(term, find_loss(term.name).load(context)) for term in terms))
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:
     """Sum of the named losses, [B]."""
     return torch.stack(list(losses.values())).sum(0)
+
+
+def _checked(name: str, loss: Tensor, count: int) -> Tensor:
+    if loss.shape != (count,):
+        raise OptimizationError(
+            f"the loss {name!r} returned a tensor of shape {list(loss.shape)} in place of [{count}]"
+        )
+    return loss

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from guidegen.clip.perceptor import Ensemble, encode_vocabulary
-from guidegen.guidance.evaluate import Loop
+from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
 from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary
 from guidegen.ops import rows
 from guidegen.prompt.grammar import Phrase, outline
 
-# Entries whose thumbnails are looked at: those whose names fit best. Looking at all would cost a
+# Entries whose thumbnails are encoded: those whose names fit best. Encoding all would cost a
 # CLIP forward pass per entry of the vocabulary.
-_LOOKED_AT = 48
+_SHORTLIST = 48
 _AT_ONCE = 16
 
 
@@ -37,22 +37,22 @@ def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Te
         bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
         words = perceptor.encode_text(list(texts)).cpu()
         scores += weight * _standardised(words @ bank.T)
-    looked = scores.topk(min(_LOOKED_AT, len(names)), dim=1).indices
-    unique = looked.unique().tolist()
+    shortlist = scores.topk(min(_SHORTLIST, len(names)), dim=1).indices
+    unique = shortlist.unique().tolist()
     thumbnails = vocabulary.thumbnails(unique)
     if thumbnails is None:
         return scores
     column = {entry: i for i, entry in enumerate(unique)}
-    seen = torch.zeros(len(texts), len(unique))
+    of_thumbnails = torch.zeros(len(texts), len(unique))
     for perceptor, weight in ensemble:
         words = perceptor.encode_text(list(texts)).cpu()
         pictures = _encode_all(perceptor, thumbnails).cpu()
-        seen += weight * _standardised(words @ pictures.T)
-    # what was not looked at ranks below what was
+        of_thumbnails += weight * _standardised(words @ pictures.T)
+    # what is not on the shortlist ranks below what is
     ranked = scores - 10.0
-    for row, entries in enumerate(looked.tolist()):
+    for row, entries in enumerate(shortlist.tolist()):
         columns = [column[entry] for entry in entries]
-        ranked[row, entries] = scores[row, entries] + seen[row, columns]
+        ranked[row, entries] = scores[row, entries] + of_thumbnails[row, columns]
     return ranked
 
 
@@ -95,8 +95,8 @@ def prefer(
             texts = [phrase.text for phrase in phrases]
             heads = [text.split()[-1] for text in texts]
             ranked = rank(ensemble, vocabulary, [*texts, *heads, whole])
-            own, head, all_of_it = ranked.split([len(texts), len(texts), 1])
-            scores = own + 0.4 * head + 0.3 * all_of_it
+            of_phrases, of_heads, of_whole = ranked.split([len(texts), len(texts), 1])
+            scores = of_phrases + 0.4 * of_heads + 0.3 * of_whole
             done[candidate.prompts] = Preference(phrases, _standardised(scores), behind)
         preferences.append(done[candidate.prompts])
     return preferences
@@ -106,28 +106,30 @@ def _distinct(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
     return tuple({phrase.text.lower(): phrase for phrase in reversed(phrases)}.values())[::-1]
 
 
-def best_of(loop: Loop, starts: int, *, preference: Sequence[Preference] | None = None) -> Latents:
-    """Draw `starts` starts for each candidate, score each without gradient and keep the best.
+def best_of(
+    evaluator: LossEvaluator, starts: int, *, preference: Sequence[Preference] | None = None
+) -> Latents:
+    """Sample `starts` starts for each candidate, score each without gradient and keep the best.
 
     All starts of a candidate are seen through the same views, so that only they differ.
     """
     chosen: list[Latents] = []
-    for b, candidate in enumerate(loop.candidates):
-        mine = None if preference is None else [preference[b]] * starts
-        drawn = loop.generator.init(starts, rngs=[candidate.rng] * starts, preference=mine)
+    for b, candidate in enumerate(evaluator.candidates):
+        own = None if preference is None else [preference[b]] * starts
+        sampled = evaluator.generator.init(starts, rngs=[candidate.rng] * starts, preference=own)
         if starts == 1:
-            chosen.append(drawn)
+            chosen.append(sampled)
             continue
-        views = loop.draw(range(b, b + 1))
+        cutouts = evaluator.sample_cutouts(range(b, b + 1))
         scores = []
-        with torch.no_grad():
-            for i in range(starts):
-                row = rows(drawn, slice(i, i + 1))
-                _, losses = loop.evaluate(row, views, range(b, b + 1), backward=False)
-                scores.append(total(losses))
+        for i in range(starts):
+            start = rows(sampled, slice(i, i + 1))
+            with torch.no_grad():
+                _, losses = evaluator.evaluate(start, cutouts, range(b, b + 1), backward=False)
+            scores.append(total(losses))
         best = int(torch.cat(scores).argmin())
-        chosen.append(rows(drawn, slice(best, best + 1)))
+        chosen.append(rows(sampled, slice(best, best + 1)))
     latents = {name: torch.cat([start[name] for start in chosen]) for name in chosen[0]}
     with torch.no_grad():
-        loop.generator.constrain_(latents)
+        evaluator.generator.constrain_(latents)
     return latents

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from guidegen.clip.templates import encode_prompt, truncated_words
 from guidegen.config import RunConfig
-from guidegen.guidance.objective import Target
-from guidegen.interfaces import Candidate, Perceptor
+from guidegen.interfaces import Candidate, Images, Perceptor, Target
 from guidegen.media.images import read_picture
 from guidegen.prompt.grammar import Prompt
 from guidegen.prompt.references import (
@@ -42,18 +41,33 @@ def encode_targets(
     """
     images = [parse_image_prompt(text) for text in config.image_prompt]
     noises = [parse_noise_prompt(text) for text in config.noise_prompt]
-    seen = [encode_picture(perceptor, image) for image in images]
+    of_images = [encode_picture(perceptor, image) for image in images]
     targets = []
     for candidate in candidates:
-        words = _encode_words(perceptor, candidate, config.template)
-        drawn = [draw_direction(noise, like=words[0]) for noise in noises]
+        of_words = _encode_words(perceptor, candidate, config.template)
+        of_noises = [sample_direction(noise, like=of_words[0]) for noise in noises]
         prompts: list[Prompt | ImagePrompt | NoisePrompt]
         prompts = [*candidate.prompts, *images, *noises]
-        features = torch.stack([*words, *seen, *drawn])
+        features = torch.stack([*of_words, *of_images, *of_noises])
         weights = features.new_tensor([prompt.weight for prompt in prompts])
         stops = features.new_tensor([prompt.stop for prompt in prompts])
         targets.append(_with_scenes(Target(features, weights, stops), candidate))
     return targets
+
+
+@torch.no_grad()
+def similarity(perceptor: Perceptor, target: Target, images: Images, words: int) -> float:
+    """Cosine of a picture and the mean of the words that it was to show, -1 to 1.
+
+    Args:
+        perceptor: in whose space.
+        target: of the picture's candidate.
+        images: the picture, [1, 3, H, W].
+        words: how many of the target's rows are words; they come first.
+    """
+    seen = perceptor.encode_image(images)[0]
+    wanted = target.features[:words][target.weights[:words] > 0].mean(0)
+    return float(seen @ (wanted / wanted.norm()))
 
 
 def _encode_words(perceptor: Perceptor, candidate: Candidate, template: str) -> list[Tensor]:
@@ -72,7 +86,7 @@ def encode_picture(perceptor: Perceptor, prompt: ImagePrompt) -> Tensor:
     return perceptor.encode_image(picture)[0].float()
 
 
-def draw_direction(prompt: NoisePrompt, *, like: Tensor) -> Tensor:
+def sample_direction(prompt: NoisePrompt, *, like: Tensor) -> Tensor:
     """A unit vector [d] from N(0, 1), drawn on the CPU by the prompt's own seed."""
     rng = torch.Generator().manual_seed(prompt.seed)
     return F.normalize(torch.randn(like.shape, generator=rng), dim=0).to(like)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from guidegen.errors import WeightsError
-from guidegen.interfaces import LoopState
+from guidegen.interfaces import AverageState, BestState, LoopState, OptimizerState
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,9 @@ def write_state(
         row: which candidate.
         device: where it was computed; other devices end in other low bits.
     """
-    tensors = {f"rows/{name}": value[row].cpu() for name, value in state.rows.items()}
-    tensors |= {f"shared/{name}": value.cpu() for name, value in state.shared.items()}
+    rows, shared = _flatten(state)
+    tensors = {f"rows/{name}": value[row].cpu() for name, value in rows.items()}
+    tensors |= {f"shared/{name}": value.cpu() for name, value in shared.items()}
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     about = {
         "format": _FORMAT,
@@ -81,11 +82,16 @@ def newest_state(folder: Path, *, device: str) -> LoopState | None:
     return None
 
 
-def join_states(states: Sequence[LoopState]) -> LoopState:
-    """The states of several candidates at the same step as one batch."""
-    first = states[0]
-    rows = {name: torch.cat([state.rows[name] for state in states]) for name in first.rows}
-    return LoopState(first.index, rows, first.shared)
+def join_states(states: Sequence[LoopState], *, device: str) -> LoopState:
+    """The states of several candidates at the same step as one batch.
+
+    Args:
+        states: one candidate each, of runs with the same settings.
+        device: where the tensors shall lie; what the optimiser shares stays on the CPU.
+    """
+    each = [_flatten(state)[0] for state in states]
+    rows = {name: torch.cat([one[name] for one in each]).to(device) for name in each[0]}
+    return _unflatten(states[0].index, rows, _flatten(states[0])[1])
 
 
 def remove_states(folder: Path) -> None:
@@ -118,9 +124,60 @@ def _read(path: Path) -> tuple[LoopState, dict[str, str]]:
         raise WeightsError(f"{path} is of another version of guidegen")
     if sha256 != _digest(tensors, about):
         raise WeightsError(f"{path} is damaged: its content does not fit its SHA-256")
-    rows = {n.removeprefix("rows/"): v[None] for n, v in tensors.items() if n.startswith("rows/")}
-    shared = {n.removeprefix("shared/"): v for n, v in tensors.items() if n.startswith("shared/")}
-    return LoopState(int(about["index"]), rows, shared), about
+    rows = {name: value[None] for name, value in _below("rows", tensors).items()}
+    return _unflatten(int(about["index"]), rows, _below("shared", tensors)), about
+
+
+def _flatten(state: LoopState) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A state's tensors by their names in the file: those with a row a candidate, and the others.
+
+    rows: latents/LATENT, rng, moments/LATENT/NAME, losses/TERM/NAME, ema/LATENT and ema-weight,
+    best/LATENT and best-loss. Others: LATENT/NAME of the optimiser's counters.
+    """
+    rows = {"rng": state.rngs, **_under("latents", state.latents)}
+    shared: dict[str, Tensor] = {}
+    for latent, moments in state.optimizer.moments.items():
+        rows |= _under(f"moments/{latent}", moments)
+    for latent, counters in state.optimizer.counters.items():
+        shared |= _under(latent, counters)
+    for term, kept in state.losses.items():
+        rows |= _under(f"losses/{term}", kept)
+    if state.average is not None:
+        rows |= {"ema-weight": state.average.weight, **_under("ema", state.average.sums)}
+    if state.best is not None:
+        rows |= {"best-loss": state.best.loss, **_under("best", state.best.latents)}
+    return rows, shared
+
+
+def _unflatten(index: int, rows: dict[str, Tensor], shared: dict[str, Tensor]) -> LoopState:
+    """The state that `_flatten` took apart."""
+    latents = _below("latents", rows)
+    losses = {term: _below(f"losses/{term}", rows) for term in _heads(_below("losses", rows))}
+    if "anchor" in _heads(rows):  # as guidegen wrote it while nearness to the start was no term
+        losses["init"] = _below("anchor", rows)
+    average = best = None
+    if "ema-weight" in rows:
+        average = AverageState(_below("ema", rows), rows["ema-weight"])
+    if "best-loss" in rows:
+        best = BestState(_below("best", rows), rows["best-loss"])
+    optimizer = OptimizerState(
+        moments={latent: _below(f"moments/{latent}", rows) for latent in latents},
+        counters={latent: _below(latent, shared) for latent in latents},
+    )
+    return LoopState(index, latents, rows["rng"], optimizer, losses, average, best)
+
+
+def _under(head: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{head}/{name}": value for name, value in tensors.items()}
+
+
+def _below(head: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{head}/"
+    return {n.removeprefix(start): v for n, v in tensors.items() if n.startswith(start)}
+
+
+def _heads(tensors: Mapping[str, Tensor]) -> set[str]:
+    return {name.partition("/")[0] for name in tensors}
 
 
 def _digest(tensors: dict[str, Tensor], about: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.benchmarks._peers.case import CASES, Case, Contest, make_weights
-from tests.benchmarks._peers.ours import make_loop
+from tests.benchmarks._peers.ours import make_evaluator
 
 PART, BATCH = 8, 32
 
@@ -74,35 +75,40 @@ def gemm_rate(device: str, dtype: torch.dtype, clock: Clock) -> float:
     return 2 * side**3 / best
 
 
-def one_step(loop: Any, latents: dict[str, torch.Tensor], do: Callable[..., Any]) -> None:
-    """A step stage by stage, as `Loop.evaluate` does it; `do(stage, work)` watches."""
+def one_step(evaluator: Any, latents: dict[str, torch.Tensor], do: Callable[..., Any]) -> None:
+    """A step stage by stage, as `LossEvaluator.evaluate` does it; `do(stage, work)` watches."""
     leaves = {k: v.detach().clone() for k, v in latents.items()}
     for value in leaves.values():
         value.requires_grad_(value.is_floating_point())
-    clip, target = loop.objective.eyes[0].perceptor, loop.objective.eyes[0].targets[0]
-    images = do("generator forward", lambda: loop.generator.decode(leaves))
+    ((clip, _),) = evaluator.perceptors
+    target = clip.encode_text(["a red apple"])
+    images = do("generator forward", lambda: evaluator.generator.decode(leaves))
     seen = images.detach().requires_grad_()
-    rngs = [candidate.rng for candidate in loop.candidates]
+    rngs = [candidate.rng for candidate in evaluator.candidates]
     size = clip.input_size
-    drawn = do("cutouts", lambda: loop.cutouts.draw(rngs=rngs, size=size, aspect=1.0))
-    for start in range(0, loop.cutouts.count, BATCH):
-        chunk = slice(start, min(start + BATCH, loop.cutouts.count))
+    parameters = do("cutouts", lambda: evaluator.cutouts.sample(rngs=rngs, size=size, aspect=1.0))
+    take = partial(evaluator.cutouts.take, parameters=parameters, size=size)
+    for start in range(0, evaluator.cutouts.count, BATCH):
+        chunk = slice(start, min(start + BATCH, evaluator.cutouts.count))
         parts = [slice(i, min(i + PART, chunk.stop)) for i in range(start, chunk.stop, PART)]
         with torch.no_grad():
             taken = do(
                 "cutouts",
                 lambda parts=parts: torch.cat(
-                    [loop.cutouts.take(seen, drawn, size=size, chunk=part) for part in parts]
+                    [
+                        evaluator.cutouts.take(seen, parameters, size=size, chunk=part)
+                        for part in parts
+                    ]
                 ),
             )
         taken.requires_grad_()
         features = do("CLIP forward", lambda taken=taken: clip.encode_image(taken))
-        loss = 1 - (features @ target.features[0]).mean()
+        loss = 1 - (features @ target[0]).mean()
         do("CLIP backward", lambda loss=loss: loss.backward())
 
         def pull(parts: list[slice] = parts, grad: Any = taken.grad, first: int = start) -> None:
             for part in parts:
-                again = loop.cutouts.take(seen, drawn, size=size, chunk=part)
+                again = take(seen, chunk=part)
                 again.backward(grad[part.start - first : part.stop - first])
 
         do("cutouts", pull)
@@ -111,17 +117,17 @@ def one_step(loop: Any, latents: dict[str, torch.Tensor], do: Callable[..., Any]
 
 def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     contest = Contest("ours", case, args.weights, args.precision, args.device, args.threads)
-    loop = make_loop(contest)
-    latents = loop.generator.init(1, rngs=[loop.candidates[0].rng])
+    evaluator, settings = make_evaluator(contest)
+    latents = evaluator.generator.init(1, rngs=[evaluator.candidates[0].rng])
     clock = Clock(args.device, args.clock)
-    one_step(loop, latents, clock.count)  # and warm up
+    one_step(evaluator, latents, clock.count)  # and warm up
     for repetition in range(args.repetitions):
         if repetition:
             clock.next()
-        one_step(loop, latents, clock.time)
+        one_step(evaluator, latents, clock.time)
     from guidegen.guidance.optimize import optimize
 
-    steps = optimize(loop, latents)
+    steps = optimize(evaluator, latents, settings)
     next(steps)
     whole = []
     for _ in range(args.repetitions):
@@ -129,8 +135,8 @@ def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
         next(steps)
         whole.append(clock.now() - start)
     dtypes = {
-        "generator": getattr(loop.generator, "dtype", torch.float32),
-        "CLIP": loop.objective.eyes[0].perceptor.precision,
+        "generator": getattr(evaluator.generator, "dtype", torch.float32),
+        "CLIP": evaluator.perceptors.parts[0][0].precision,
     }
     rates = {dtype: gemm_rate(args.device, dtype, clock) for dtype in set(dtypes.values())}
     rows: dict[str, Any] = {}

@@ -12,14 +12,20 @@ import torch
 from safetensors.torch import load_file
 
 from generators import BIGGAN
-from guidegen.clip.perceptor import load_perceptor
+from guidegen.clip.perceptor import Ensemble, load_perceptor
 from guidegen.cutouts import BigSleepCutouts
-from guidegen.cutouts.big_sleep import Crops, boxes
+from guidegen.cutouts.big_sleep import CropParameters, boxes
 from guidegen.guidance.averaging import averaged
-from guidegen.guidance.objective import Eye, Objective, Target
-from guidegen.guidance.optimize import Loop, LoopSettings, optimize
-from guidegen.interfaces import Candidate
+from guidegen.guidance.evaluate import LossEvaluator
+from guidegen.guidance.losses.clip import ClipDistance
+from guidegen.guidance.losses.distances import DISTANCES
+from guidegen.guidance.losses.prior import GeneratorPrior
+from guidegen.guidance.objective import Objective, Term
+from guidegen.guidance.optimize import optimize
+from guidegen.guidance.schedule import LoopSettings
+from guidegen.interfaces import Candidate, Target
 from guidegen.presets import PRESETS
+from guidegen.prompt.loss_terms import LossTerm
 from tests.golden.record_big_sleep import (
     CASES,
     CUTOUTS,
@@ -58,12 +64,12 @@ class TheSameCrops(BigSleepCutouts):
 
     crops: list
 
-    def draw(self, *, rngs, size, aspect=1.0):
+    def sample(self, *, rngs, size, aspect=1.0):
         wanted = torch.tensor(self.crops.pop(0))
         top, left, side = wanted.unbind(1)
         free = (SIDE - side)[:, None]
         place = (torch.stack([left, top], 1) + 0.5) / (free + 1)
-        drawn = Crops(((side + 0.5) / SIDE)[None], place[None])
+        drawn = CropParameters(((side + 0.5) / SIDE)[None], place[None])
         assert torch.equal(torch.stack(boxes(drawn, (SIDE, SIDE)), -1)[0], wanted[:, [1, 0, 2]])
         return drawn
 
@@ -85,16 +91,22 @@ def our_steps(case, crops, start, folder):
     signs = [1.0] * case.towards + [-preset["negative_weight"]] * case.away
     stops = torch.full((len(signs),), float("-inf"))
     target = Target(features, torch.tensor(signs), stops)
-    loop = Loop(
+    distance = DISTANCES[preset["distance"]]
+    terms = [
+        Term(LossTerm("clip", 1.0), ClipDistance({perceptor.name: [target]}, distance)),
+        Term(LossTerm("prior", 1.0), GeneratorPrior(generator)),
+    ]
+    evaluator = LossEvaluator(
         generator=generator,
-        objective=Objective([Eye(perceptor, 1.0, [target])], distance=preset["distance"]),
+        objective=Objective(tuple(terms)),
+        perceptors=Ensemble(((perceptor, 1.0),)),
         cutouts=TheSameCrops(count=CUTOUTS, crops=list(crops)),
         candidates=[Candidate((), 0, torch.Generator())],
-        settings=LoopSettings(
-            steps=STEPS, lr=LR, lr_end=preset["lr_end"], optimizer=preset["optimizer"]
-        ),
     )
-    steps = list(optimize(loop, start))
+    settings = LoopSettings(
+        steps=STEPS, lr=LR, lr_end=preset["lr_end"], optimizer=preset["optimizer"]
+    )
+    steps = list(optimize(evaluator, start, settings))
     shown = list(averaged(iter(steps), case.ema_decay, generator.decode))
     return steps, shown
 

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from guidegen.guidance.objective import Eye, Objective, Target
+from guidegen.guidance.losses.clip import ClipDistance
+from guidegen.interfaces import Target, Viewed
+from tests.helpers.fakes import TinyPerceptor
 
 CASES = {
     "one": [(1.0, -math.inf)],
@@ -48,9 +50,10 @@ def our_loss(features, embeds, prompts):
         torch.tensor([weight for weight, _ in prompts]),
         torch.tensor([stop for _, stop in prompts]),
     )
-    eye = Eye(None, 1.0, [target])
     unit = F.normalize(features, dim=1)
-    return Objective([eye]).view_losses(eye, unit, [0] * len(unit)).mean()
+    perceptor = TinyPerceptor()
+    viewed = Viewed(unit, torch.zeros(len(unit), 3, 1, 1), perceptor, [0] * len(unit), 0.0)
+    return ClipDistance({perceptor.name: [target]}).view_loss(viewed).mean()
 
 
 def setting(prompts, seed=0):

@@ -34,6 +34,7 @@ FULL = {
     "distance": "cosine",
     "prior": 0.5,
     "init_weight": 0.25,
+    "loss": ("tv=0.3", "glow=-1.0:0.25:1.0"),
     "ema": 0.9,
     "zoom": 1.1,
     "shift": "0.1,-0.25",
@@ -98,6 +99,7 @@ def test_json_round_trip():
         ({"prompt": "a\0b"}, "NUL"),
         ({"prompt": "a\udcff"}, "UTF-8"),
         ({"stepz": 3}, "unknown setting 'stepz'"),
+        ({"loss": "tv"}, "the loss 'tv' is not NAME=WEIGHT"),
         ({"steps": -1, "lr": -1}, "--steps.*; --lr"),
     ],
 )
@@ -110,6 +112,14 @@ def test_bad_settings_are_refused_in_one_line(fields, says):
 def test_a_bad_prompt_keeps_its_own_error():
     with pytest.raises(PromptSyntaxError, match="not a number"):
         make_config({"prompt": "fox:1,5"})
+
+
+def test_a_loss_changes_the_digest():
+    plain = make_config({"prompt": "a"})
+    assert make_config({"prompt": "a", "loss": []}).digest() == plain.digest()
+    digests = {make_config({"prompt": "a", "loss": text}).digest() for text in ("tv=1", "tv=2")}
+    assert len(digests | {plain.digest()}) == 3
+    assert make_config({"prompt": "a", "loss": " tv = 1.00 "}).digest() in digests
 
 
 def test_the_size_is_width_by_height():

@@ -13,7 +13,7 @@ from guidegen.cutouts import make_cutouts
 from guidegen.engine import generate as engine
 from guidegen.engine.resolve import resolve
 from guidegen.errors import ConfigError
-from guidegen.guidance.losses import DISTANCES
+from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.presets import PRESETS, apply_preset
 from guidegen.registry import find
 from guidegen.runs import metadata

@@ -13,16 +13,19 @@ Step = Callable[[], object]
 Look = Callable[[Tensor], Tensor]
 
 
-def make_loop(contest: Contest) -> Any:
-    """The loop of `guidegen.guidance.optimize`."""
+def make_evaluator(contest: Contest) -> Any:
+    """The evaluator of `guidegen.guidance.optimize`, and the loop's settings."""
     os.environ["GUIDEGEN_WEIGHTS"] = str(contest.folder / "weights")
     import generators
-    from guidegen.clip.perceptor import load_perceptor
+    from guidegen.clip.perceptor import Ensemble, load_perceptor
     from guidegen.cutouts import CutoutSettings
-    from guidegen.guidance.evaluate import Loop, LoopSettings
-    from guidegen.guidance.objective import Eye, Objective, Target
-    from guidegen.interfaces import Candidate
+    from guidegen.guidance.evaluate import LossEvaluator
+    from guidegen.guidance.losses.distances import DISTANCES
+    from guidegen.guidance.objective import make_objective
+    from guidegen.guidance.schedule import LoopSettings
+    from guidegen.interfaces import Candidate, LossContext, Target
     from guidegen.prompt.grammar import Prompt
+    from guidegen.prompt.loss_terms import all_loss_terms
 
     case, device = contest.case, contest.device
     precision = "auto" if contest.precision == "default" else contest.precision
@@ -36,14 +39,21 @@ def make_loop(contest: Contest) -> Any:
     candidate = Candidate((Prompt("a red apple"),), 0, torch.Generator().manual_seed(0))
     features = clip.encode_text(["a red apple"])
     one = torch.ones(1, device=features.device)
-    target = Target(features, one, -torch.inf * one)
-    return Loop(
+    context = LossContext(
         generator=generator,
-        objective=Objective([Eye(clip, 1.0, [target])]),
+        perceptors=((clip, 1.0),),
+        candidates=[candidate],
+        targets={clip.name: [Target(features, one, -torch.inf * one)]},
+        distance=DISTANCES["spherical"],
+    )
+    evaluator = LossEvaluator(
+        generator=generator,
+        objective=make_objective(all_loss_terms((), prior=1.0, init=0.0), context),
+        perceptors=Ensemble(((clip, 1.0),)),
         cutouts=CutoutSettings(count=case.cutouts, noise=defaults.noise),
         candidates=[candidate],
-        settings=LoopSettings(steps=1_000_000, lr=defaults.lr),
     )
+    return evaluator, LoopSettings(steps=1_000_000, lr=defaults.lr)
 
 
 def build(contest: Contest) -> tuple[Step, Look]:
@@ -51,7 +61,8 @@ def build(contest: Contest) -> tuple[Step, Look]:
     from guidegen.guidance.averaging import best_so_far
     from guidegen.guidance.optimize import optimize
 
-    loop = make_loop(contest)
-    start = loop.generator.init(1, rngs=[loop.candidates[0].rng])
-    steps = best_so_far(optimize(loop, start))
-    return lambda: next(steps), loop.objective.eyes[0].perceptor.encode_image
+    evaluator, settings = make_evaluator(contest)
+    start = evaluator.generator.init(1, rngs=[evaluator.candidates[0].rng])
+    steps = best_so_far(optimize(evaluator, start, settings))
+    ((clip, _),) = evaluator.perceptors
+    return lambda: next(steps), clip.encode_image

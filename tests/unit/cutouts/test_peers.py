@@ -6,17 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from generators import PIXELS
 from guidegen.cutouts import BigSleepCutouts, CutoutSettings, VqganClipCutouts, make_cutouts
-from guidegen.cutouts.big_sleep import Crops, boxes
+from guidegen.cutouts.big_sleep import CropParameters, boxes
 from guidegen.cutouts.vqgan_clip import homography, hue_matrix
 from guidegen.cutouts.warping import sampling_grid
 from guidegen.errors import ConfigError
-from guidegen.guidance.objective import Eye, Objective, Target
-from guidegen.guidance.optimize import Loop, LoopSettings
-from guidegen.interfaces import Candidate
-from guidegen.prompt.grammar import parse_prompt
-from tests.helpers.fakes import TinyPerceptor
+from guidegen.interfaces import Viewed
+from tests.helpers.loops import make_loop
 
 METHODS = {
     "big-sleep": BigSleepCutouts(count=6),
@@ -42,7 +38,7 @@ def cropped(image, left, top, side, size):
 def test_big_sleeps_crops_of_every_side_equal_crop_and_nearest_resize(length, size):
     image = noise_image(1, 3, length, length)
     sides = torch.arange(length // 2, int(0.95 * length) + 1)
-    drawn = Crops(((sides + 0.5) / length)[None], noise_image(1, len(sides), 2))
+    drawn = CropParameters(((sides + 0.5) / length)[None], noise_image(1, len(sides), 2))
     left, top, side = boxes(drawn, (length, length))
     assert torch.equal(side[0], sides)
     taken = BigSleepCutouts(count=len(sides)).take(image, drawn, size=size)
@@ -55,7 +51,7 @@ def test_big_sleeps_crops_of_every_side_equal_crop_and_nearest_resize(length, si
 def test_big_sleeps_crops_of_wide_pictures_and_their_gradient():
     image = noise_image(1, 3, 80, 120)
     method = BigSleepCutouts(count=5)
-    drawn = method.draw(rngs=rngs(3), size=24, aspect=1.5)
+    drawn = method.sample(rngs=rngs(3), size=24, aspect=1.5)
     left, top, side = (part[0].tolist() for part in boxes(drawn, (80, 120)))
     ours, theirs = image.clone().requires_grad_(), image.clone().requires_grad_()
     weights = noise_image(5, 3, 24, 24, seed=1)
@@ -69,7 +65,7 @@ def test_big_sleeps_crops_of_wide_pictures_and_their_gradient():
 
 
 def test_big_sleeps_crops_are_distributed_as_there():
-    drawn = BigSleepCutouts(count=20_000).draw(rngs=rngs(1), size=1)
+    drawn = BigSleepCutouts(count=20_000).sample(rngs=rngs(1), size=1)
     left, top, side = boxes(drawn, (512, 512))
     assert (side.min(), side.max()) == (256, 486)
     # of N(.8, .3) 15.9 % lie below .5 and 30.9 % above .95
@@ -85,10 +81,10 @@ def test_big_sleeps_crops_are_distributed_as_there():
 def test_cutouts_do_not_depend_on_neighbours_and_chunks(name):
     method = METHODS[name]
     images = noise_image(3, 3, 40, 40)
-    drawn = method.draw(rngs=rngs(7, 8, 9), size=24)
+    drawn = method.sample(rngs=rngs(7, 8, 9), size=24)
     whole = method.take(images, drawn, size=24)
     assert whole.shape == (18, 3, 24, 24)
-    alone = method.take(images[1:2], method.draw(rngs=rngs(8), size=24), size=24)
+    alone = method.take(images[1:2], method.sample(rngs=rngs(8), size=24), size=24)
     assert torch.equal(whole[6:12], alone)
     assert torch.equal(method.take(images[1:2], drawn.rows(slice(1, 2)), size=24), alone)
     parts = [method.take(images, drawn, size=24, chunk=slice(i, i + 5)) for i in range(0, 18, 5)]
@@ -99,7 +95,7 @@ def test_cutouts_do_not_depend_on_neighbours_and_chunks(name):
 def test_vqgan_clips_cutouts_without_augmentations_are_the_pooled_image():
     method = VqganClipCutouts(count=4, chance=0, noise=0)
     image = noise_image(1, 3, 70, 50)
-    taken = method.take(image, method.draw(rngs=rngs(0), size=24), size=24)
+    taken = method.take(image, method.sample(rngs=rngs(0), size=24), size=24)
     pooled = (F.adaptive_avg_pool2d(image, 24) + F.adaptive_max_pool2d(image, 24)) / 2
     assert (taken - pooled).abs().max() < 1e-5
 
@@ -131,14 +127,14 @@ def test_perspective_moves_corners_inwards_and_leaves_black_behind():
     assert there.max() <= 1
     assert 0.3 - 1e-6 <= there.min() < 0.4
     method = replace(method, chance=1.0, erase=(0.0, 0.0))
-    white = method.take(torch.ones(1, 3, 32, 32), method.draw(rngs=rngs(1), size=32), size=32)
+    white = method.take(torch.ones(1, 3, 32, 32), method.sample(rngs=rngs(1), size=32), size=32)
     assert (white[:, :, 0, 0] == 0).float().mean() > 0.9
     assert (white[:, :, 16, 16] - 1).abs().max() < 1e-5
 
 
 def test_augmentations_happen_as_often_and_as_far_as_there():
     method = VqganClipCutouts(count=3000, perspective=0, noise=0)
-    drawn = method.draw(rngs=rngs(1), size=1)
+    drawn = method.sample(rngs=rngs(1), size=1)
     moved = (drawn.warp[0] - torch.eye(3)).abs().amax((1, 2)) > 1e-6
     assert abs(moved.float().mean() - 0.7) < 0.03
     coloured = (drawn.colour[0] - 1).abs().amax(1) > 0
@@ -150,7 +146,7 @@ def test_augmentations_happen_as_often_and_as_far_as_there():
     middle = torch.linalg.inv(drawn.warp[0].double())[:, :2, 2]
     assert 0.19 < middle.abs().max() <= 0.2 + 1e-6  # a tenth of the side, which is 2 long
     boxes = torch.stack(
-        [VqganClipCutouts(count=1).draw(rngs=rngs(i), size=1).erased[0] for i in range(2000)]
+        [VqganClipCutouts(count=1).sample(rngs=rngs(i), size=1).erased[0] for i in range(2000)]
     )
     wide, tall = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     erased = wide > 0
@@ -167,7 +163,7 @@ def test_augmentations_happen_as_often_and_as_far_as_there():
 def test_the_same_part_is_erased_from_all_cutouts_of_a_candidate():
     still = {"rotation": 0, "shear": 0, "shift": 0, "perspective": 0, "jitter": 0, "noise": 0}
     method = VqganClipCutouts(count=5, chance=1, **still)
-    taken = method.take(torch.ones(2, 3, 32, 32), method.draw(rngs=rngs(1, 2), size=32), size=32)
+    taken = method.take(torch.ones(2, 3, 32, 32), method.sample(rngs=rngs(1, 2), size=32), size=32)
     first, second = taken[:5], taken[5:]
     assert torch.equal(first, first[:1].expand_as(first))
     assert not torch.equal(first[0], second[0])
@@ -178,7 +174,7 @@ def test_the_same_part_is_erased_from_all_cutouts_of_a_candidate():
 
 def test_noise_is_as_strong_as_drawn():
     method = VqganClipCutouts(count=400, chance=0, noise=0.1)
-    noise = method.draw(rngs=rngs(5), size=16).noise[0]
+    noise = method.sample(rngs=rngs(5), size=16).noise[0]
     spread = noise.flatten(1).std(1)
     assert abs(spread.mean() - 0.05) < 0.006
     assert spread.max() < 0.12
@@ -199,40 +195,31 @@ def test_a_homography_takes_four_points_to_four_others():
     assert torch.allclose(points[..., :2] / points[..., 2:], target, atol=1e-6)
 
 
-def make_loop(method, batch):
-    perceptor = TinyPerceptor()
-    candidates = [
-        Candidate(parse_prompt("0.9,0.5,0.1"), seed, torch.Generator().manual_seed(seed))
-        for seed in (1, 2)
-    ]
-    target = Target(perceptor.encode_text(["0.9,0.5,0.1"]), torch.ones(1), torch.tensor([-1e9]))
-    return Loop(
-        generator=PIXELS.load("", size=(24, 24), device="cpu"),
-        objective=Objective([Eye(perceptor, 1.0, [target] * 2)]),
-        cutouts=method,
-        candidates=candidates,
-        settings=LoopSettings(steps=1, lr=0.1, cutout_batch=batch, group=2),
-    )
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_the_loops_micro_batches_give_the_whole_gradient(name):
     method = replace(METHODS[name], count=20)
+
+    def evaluator(batch):
+        words = ["0.9,0.5,0.1"] * 2
+        return make_loop(words, [1, 2], cutouts=method, batch=batch, group=2).evaluator
+
     grads, losses = [], []
     for batch in (1, 8, 64):
-        loop = make_loop(method, batch)
-        start = loop.generator.init(2, rngs=rngs(3, 4))["pixels"].requires_grad_()
-        _, found = loop.evaluate({"pixels": start}, loop.draw(), range(2), backward=True)
+        ours = evaluator(batch)
+        start = ours.generator.init(2, rngs=rngs(3, 4))["pixels"].requires_grad_()
+        cutouts = ours.sample_cutouts()
+        _, found = ours.evaluate({"pixels": start}, cutouts, range(2), backward=True)
         grads.append(start.grad)
         losses.append(found["clip"])
     # and that of one graph through everything
-    loop = make_loop(method, 64)
-    drawn = loop.draw()
+    ours = evaluator(64)
     whole = start.detach().requires_grad_()
-    taken = method.take(loop.generator.decode({"pixels": whole}), drawn, size=loop.view_size)
-    (eye,) = loop.objective.eyes
-    owners = [0] * 20 + [1] * 20
-    loss = loop.objective.view_losses(eye, eye.perceptor.encode_image(taken), owners)
+    images = ours.generator.decode({"pixels": whole})
+    taken = method.take(images, ours.sample_cutouts(), size=ours.perceptors.input_size)
+    ((perceptor, weight),) = ours.perceptors
+    numbers = [0] * 20 + [1] * 20
+    viewed = Viewed(perceptor.encode_image(taken), taken, perceptor, numbers, 0.0)
+    loss = ours.objective.view_losses([(viewed, weight)])["clip"]
     (loss.sum() / 20).backward()
     for grad in grads:
         assert torch.allclose(grad, whole.grad, atol=1e-7)

@@ -1,7 +1,7 @@
 import torch
 from torch.autograd import gradcheck
 
-from guidegen.cutouts import CutoutSettings, draw_views, take_views
+from guidegen.cutouts import CutoutSettings, sample_views, take_views
 
 STILL = CutoutSettings(count=1, overview=1, rotation=0, perspective=0, jitter=0, noise=0)
 
@@ -18,7 +18,7 @@ def ramp(height, width):
 def test_an_overview_without_jitter_is_the_image_or_its_mirror():
     image = ramp(32, 32)
     for seed in range(8):
-        view = take_views(image, draw_views(STILL, rngs=rngs(seed), size=32), size=32)
+        view = take_views(image, sample_views(STILL, rngs=rngs(seed), size=32), size=32)
         assert min((view - image).abs().max(), (view.flip(-1) - image).abs().max()) < 1e-5
 
 
@@ -27,13 +27,13 @@ def test_large_views_are_antialiased():
     y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
     board = ((x + y) % 2).float().expand(1, 3, 128, 128)
     settings = CutoutSettings(count=8, overview=1, jitter=0, noise=0)
-    view = take_views(board, draw_views(settings, rngs=rngs(0), size=32), size=32)
+    view = take_views(board, sample_views(settings, rngs=rngs(0), size=32), size=32)
     assert (view - 0.5).abs().max() < 0.02
 
 
 def test_crop_sides_stay_in_their_range():
     settings = CutoutSettings(count=2000, overview=0, scale=(0.3, 0.6))
-    shrink = draw_views(settings, rngs=rngs(1), size=8).shrink
+    shrink = sample_views(settings, rngs=rngs(1), size=8).shrink
     assert shrink.min() >= 0.3
     assert shrink.max() <= 0.6
     assert shrink.max() - shrink.min() > 0.29
@@ -43,7 +43,7 @@ def test_crops_lie_inside_the_image_and_reach_its_corners():
     settings = CutoutSettings(
         count=4000, overview=0, scale=(0.5, 0.5), rotation=0, perspective=0, noise=0
     )
-    warp = draw_views(settings, rngs=rngs(2), size=8, aspect=2.0).warp[0]
+    warp = sample_views(settings, rngs=rngs(2), size=8, aspect=2.0).warp[0]
     corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]])
     points = (warp @ corners.T)[:, :2]
     assert points.abs().max() <= 1 + 1e-5
@@ -56,15 +56,15 @@ def test_crops_lie_inside_the_image_and_reach_its_corners():
 def test_views_of_a_candidate_do_not_depend_on_its_neighbours():
     settings = CutoutSettings(count=5)
     images = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(3))
-    together = take_views(images, draw_views(settings, rngs=rngs(7, 8, 9), size=24), size=24)
-    alone = take_views(images[1:2], draw_views(settings, rngs=rngs(8), size=24), size=24)
+    together = take_views(images, sample_views(settings, rngs=rngs(7, 8, 9), size=24), size=24)
+    alone = take_views(images[1:2], sample_views(settings, rngs=rngs(8), size=24), size=24)
     assert torch.equal(together[5:10], alone)
 
 
 def test_chunks_are_the_whole():
     settings = CutoutSettings(count=6, scale=(0.2, 1.0))
     images = torch.rand(2, 3, 90, 90, generator=torch.Generator().manual_seed(4))
-    views = draw_views(settings, rngs=rngs(1, 2), size=16)
+    views = sample_views(settings, rngs=rngs(1, 2), size=16)
     whole = take_views(images, views, size=16)
     parts = [take_views(images, views, size=16, chunk=slice(i, i + 5)) for i in range(0, 12, 5)]
     assert torch.allclose(torch.cat(parts), whole, atol=1e-6)
@@ -72,7 +72,7 @@ def test_chunks_are_the_whole():
 
 def test_views_are_differentiable():
     settings = CutoutSettings(count=3, noise=0.1, scale=(0.3, 1))
-    views = draw_views(settings, rngs=rngs(5), size=4)
+    views = sample_views(settings, rngs=rngs(5), size=4)
     double = type(views)(
         *(v.double() for v in (views.warp, views.shrink, views.colour, views.noise))
     )

@@ -10,7 +10,7 @@ from guidegen.config import make_config
 from guidegen.engine.resolve import check, resolve
 from guidegen.errors import ConfigError
 from guidegen.guidance.camera import Motion, move_picture
-from guidegen.guidance.objective import scene_weights
+from guidegen.guidance.losses.clip import scene_weights
 from tests.helpers.loops import make_loop, run
 
 
@@ -27,16 +27,12 @@ def test_scenes_follow_each_other_and_fade(scenes):
 
 def story(**settings):
     """First red, then blue; a third prompt belongs to both."""
-    loop = make_loop(["0.9,0.1,0.1|0.1,0.1,0.9|0.5,0.5,0.5:0.1"], [3], steps=60, lr=0.05)
-    (eye,) = loop.objective.eyes
-    (target,) = eye.targets
+    prompt = "0.9,0.1,0.1|0.1,0.1,0.9|0.5,0.5,0.5:0.1"
+    loop = make_loop([prompt], [3], steps=60, lr=0.05, scenes=2, **settings)
+    (target,) = loop.context.targets["tiny"]
     scenes = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    eyes = [replace(eye, targets=[replace(target, scenes=scenes)])]
-    return replace(
-        loop,
-        objective=replace(loop.objective, eyes=eyes),
-        settings=replace(loop.settings, scenes=2, **settings),
-    )
+    loop.context.targets["tiny"][0] = replace(target, scenes=scenes)
+    return loop
 
 
 def test_a_story_goes_from_scene_to_scene():

@@ -3,7 +3,7 @@ import math
 import torch
 from torch.autograd import gradcheck
 
-from guidegen.guidance.losses import cosine_distance, spherical_distance
+from guidegen.guidance.losses.distances import cosine_distance, spherical_distance
 from guidegen.ops import clamp_with_grad, straight_through
 
 

@@ -1,15 +1,11 @@
 """The weight of staying near the start."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from guidegen.config import make_config
 from guidegen.engine import generate as engine
-from guidegen.guidance.losses import mean_square
-from guidegen.guidance.optimize import optimize
-from guidegen.guidance.search import best_of
+from guidegen.guidance.losses.near_start import mean_square
 from tests.helpers.loops import make_loop
 from tests.helpers.tiny_clip import make_tiny_clip
 
@@ -17,12 +13,11 @@ WORDS = ["0.9,0.2,0.2", "0.1,0.5,0.9"]
 
 
 def held(weight, **settings):
-    loop = make_loop(WORDS, [3, 4], **settings)
-    return replace(loop, objective=replace(loop.objective, init=weight))
+    return make_loop(WORDS, [3, 4], init=weight, **settings)
 
 
 def run(loop, start=None, **options):
-    return list(optimize(loop, best_of(loop, 1) if start is None else start, **options))
+    return loop.run(start, **options)
 
 
 def away(steps):
@@ -56,32 +51,25 @@ def test_it_is_a_loss_of_its_own_name():
 
 def test_alone_and_together_it_pulls_alike():
     together = run(held(10.0))[-1].latents["pixels"][1]
-    loop = make_loop(WORDS[1:], [4])
-    alone = run(replace(loop, objective=replace(loop.objective, init=10.0)))[-1]
+    alone = run(make_loop(WORDS[1:], [4], init=10.0))[-1]
     assert torch.equal(alone.latents["pixels"][0], together)
 
 
 def test_going_on_keeps_pulling_to_the_first_start():
     whole, state = [], None
-    loop = held(10.0, steps=12)
-    for step in optimize(loop, best_of(loop, 1)):
+    for step in held(10.0, steps=12).steps():
         whole.append(step)
         if step.index == 5:
             state = step.snapshot()
-    assert torch.equal(state.rows["anchor/pixels"], whole[0].latents["pixels"])
-    rest = run(held(10.0, steps=12), state_latents(state), resume=state)
+    assert torch.equal(state.losses["init"]["pixels"], whole[0].latents["pixels"])
+    rest = run(held(10.0, steps=12), dict(state.latents), resume=state)
     assert rest[0].index == 5
     assert torch.equal(rest[-1].latents["pixels"], whole[-1].latents["pixels"])
 
 
-def state_latents(state):
-    return {"pixels": state.rows["latents/pixels"].clone()}
-
-
 def test_a_loop_that_is_not_held_keeps_no_start():
-    loop = held(0.0, steps=1)
-    (step, _) = run(loop)
-    assert not any(name.startswith("anchor") for name in step.snapshot().rows)
+    (step, _) = run(held(0.0, steps=1))
+    assert step.snapshot().losses == {}
 
 
 @pytest.mark.parametrize("generator", ["pixels", "collage"])

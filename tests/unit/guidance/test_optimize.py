@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
+from guidegen.clip.perceptor import Ensemble
 from guidegen.errors import OptimizationError
 from guidegen.guidance.averaging import averaged, best_so_far
-from guidegen.guidance.objective import Objective
-from guidegen.guidance.optimize import optimize
 from guidegen.guidance.search import best_of
 from tests.helpers.fakes import TinyPerceptor
 from tests.helpers.loops import make_loop, run
@@ -39,7 +36,7 @@ def test_steps_are_consistent_and_keep_their_state():
     loop = make_loop(["0.1,0.9,0.1"], [5])
     steps = run(loop)
     for step in steps[::8]:
-        assert torch.equal(loop.generator.decode(step.latents), step.images)
+        assert torch.equal(loop.evaluator.generator.decode(step.latents), step.images)
         assert not step.images.requires_grad
     assert not torch.equal(steps[0].latents["pixels"], steps[-1].latents["pixels"])
 
@@ -72,8 +69,8 @@ def test_micro_batched_gradient_is_the_whole_gradient():
     grads = []
     for batch in (1, 8):
         loop = make_loop(["0.9,0.5,0.1"], [4], batch=batch)
-        latents = {"pixels": best_of(loop, 1)["pixels"].requires_grad_()}
-        loop.evaluate(latents, loop.draw(), range(1), backward=True)
+        latents = {"pixels": best_of(loop.evaluator, 1)["pixels"].requires_grad_()}
+        loop.evaluator.evaluate(latents, loop.evaluator.sample_cutouts(), range(1), backward=True)
         grads.append(latents["pixels"].grad)
     assert torch.allclose(*grads, atol=1e-7)
     assert grads[0].abs().max() > 0
@@ -81,7 +78,7 @@ def test_micro_batched_gradient_is_the_whole_gradient():
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
     loop = make_loop(["0.9,0.5,0.1"], [4])
-    loop.objective.eyes[0].targets[0].weights.fill_(float("nan"))
+    loop.context.targets["tiny"][0].weights.fill_(float("nan"))
     with pytest.raises(OptimizationError, match="candidate 0 is not finite at step 0"):
         run(loop)
 
@@ -96,7 +93,8 @@ def test_more_starts_give_a_better_start():
         losses = []
         for seed in range(6):
             loop = make_loop(["0.9,0.5,0.1"], [seed], steps=0)
-            losses.append(next(optimize(loop, best_of(loop, starts))).losses["total"])
+            start = best_of(loop.evaluator, starts)
+            losses.append(next(loop.steps(start)).losses["total"])
         return torch.cat(losses).mean()
 
     assert first_loss(12) < first_loss(1)
@@ -105,7 +103,7 @@ def test_more_starts_give_a_better_start():
 def test_ema_is_the_bias_corrected_mean():
     loop = make_loop(["0.9,0.5,0.1"], [4], steps=3)
     raw = run(loop)
-    mean = list(averaged(iter(raw), 0.5, loop.generator.decode))
+    mean = list(averaged(iter(raw), 0.5, loop.evaluator.generator.decode))
     assert torch.allclose(mean[0].latents["pixels"], raw[0].latents["pixels"])
     a, b = raw[0].latents["pixels"], raw[1].latents["pixels"]
     assert torch.allclose(mean[1].latents["pixels"], (a * 0.25 + b * 0.5) / 0.75)
@@ -134,23 +132,18 @@ class Small(TinyPerceptor):
         return super().encode_image(images)
 
 
-def with_eye(loop, perceptor):
-    (eye,) = loop.objective.eyes
-    return replace(loop, objective=Objective([replace(eye, perceptor=perceptor)]))
-
-
 def test_out_of_memory_halves_the_micro_batch_and_repeats_the_step(caplog):
     words = ["0.9,0.5,0.1"]
     plain = run(make_loop(words, [4]))
-    loop = with_eye(make_loop(words, [4]), Small(3))
+    loop = make_loop(words, [4]).but(perceptors=Ensemble(((Small(3), 1.0),)))
     small = run(loop)
-    assert loop.budget.views == 2
+    assert loop.evaluator.budget.views == 2
     assert "going on with 2 cutouts at a time" in caplog.text
     assert torch.allclose(small[-1].images, plain[-1].images, atol=1e-4)
 
 
 def test_out_of_memory_with_one_cutout_is_said():
-    loop = with_eye(make_loop(["0.9,0.5,0.1"], [4]), Small(0))
+    loop = make_loop(["0.9,0.5,0.1"], [4]).but(perceptors=Ensemble(((Small(0), 1.0),)))
     with pytest.raises(OptimizationError, match="even with one cutout"):
         run(loop)
 
@@ -174,16 +167,16 @@ def test_out_of_memory_in_the_generator_halves_the_group(caplog):
     words = ["0.9,0.5,0.1", "0.1,0.5,0.9", "0.5,0.5,0.1", "0.1,0.9,0.9", "0.1,0.2,0.3"]
     plain = run(make_loop(words, range(5), group=5))
     loop = make_loop(words, range(5), group=5)
-    loop = replace(loop, generator=Narrow(loop.generator, 2))
+    loop = loop.but(generator=Narrow(loop.evaluator.generator, 2))
     small = run(loop)
-    assert loop.budget.group == 2
+    assert loop.evaluator.budget.group == 2
     assert "going on with 2 pictures at a time" in caplog.text
     assert torch.allclose(small[-1].images, plain[-1].images, atol=1e-4)
 
 
 def test_out_of_memory_with_one_picture_is_said():
     loop = make_loop(["0.9,0.5,0.1"], [4])
-    start = best_of(loop, 1)
-    loop = replace(loop, generator=Narrow(loop.generator, 0))
+    start = best_of(loop.evaluator, 1)
+    loop = loop.but(generator=Narrow(loop.evaluator.generator, 0))
     with pytest.raises(OptimizationError, match="even with one picture"):
-        list(optimize(loop, start))
+        loop.run(start)

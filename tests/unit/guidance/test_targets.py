@@ -14,7 +14,8 @@ from guidegen.clip.perceptor import load_ensemble
 from guidegen.config import make_config
 from guidegen.engine import generate as engine
 from guidegen.errors import ConfigError, InputImageError, PromptSyntaxError
-from guidegen.guidance.targets import draw_direction, encode_targets
+from guidegen.guidance.losses.clip import weights_at
+from guidegen.guidance.targets import encode_targets, sample_direction
 from guidegen.interfaces import Candidate
 from guidegen.prompt.grammar import parse_prompt
 from guidegen.prompt.references import (
@@ -143,10 +144,10 @@ def test_every_kind_is_encoded_by_each_clip(ensemble, photo):
 def test_noise_does_not_touch_the_candidates_own_numbers():
     rng = torch.Generator().manual_seed(7)
     before = rng.get_state()
-    first = draw_direction(NoisePrompt(7), like=torch.zeros(16))
+    first = sample_direction(NoisePrompt(7), like=torch.zeros(16))
     torch.manual_seed(3)
-    assert torch.equal(draw_direction(NoisePrompt(7), like=torch.zeros(16)), first)
-    assert not torch.allclose(draw_direction(NoisePrompt(8), like=torch.zeros(16)), first)
+    assert torch.equal(sample_direction(NoisePrompt(7), like=torch.zeros(16)), first)
+    assert not torch.allclose(sample_direction(NoisePrompt(8), like=torch.zeros(16)), first)
     assert torch.equal(rng.get_state(), before)
 
 
@@ -189,8 +190,8 @@ def test_pictures_and_noise_belong_to_all_scenes_of_a_story(ensemble, photo):
     perceptor, _ = next(iter(ensemble))
     (target,) = encode_targets(perceptor, [someone], config)
     assert target.scenes.tolist() == [[1, 0, 1, 1], [0, 1, 1, 1]]
-    assert target.at(0.0).weights.tolist() == [1, 0, 1, 0.5]
-    assert target.at(1.0).weights.tolist() == [0, 1, 1, 0.5]
+    assert weights_at(target, 0.0).tolist() == [1, 0, 1, 0.5]
+    assert weights_at(target, 1.0).tolist() == [0, 1, 1, 0.5]
 
 
 def quick(specs, out, **fields):

@@ -1,6 +1,6 @@
-"""How far apart unit vectors are, and penalties on images. All differentiable."""
+"""How far apart unit vectors are. All differentiable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -39,13 +39,3 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": cosine_distance,
     "big-sleep": big_sleep_distance,
 }
-
-
-def mean_square(latents: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:
-    """Mean squared distance [B] of the floating latents to others, over all their numbers."""
-    apart = [
-        (value - start[name]).flatten(1)
-        for name, value in latents.items()
-        if value.is_floating_point()
-    ]
-    return torch.cat(apart, 1).square().mean(1)

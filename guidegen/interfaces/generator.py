@@ -1,23 +1,14 @@
-"""The protocols that the engine and its plug-ins agree on.
+"""Generators: latents to images."""
 
-Images are a float tensor [B, 3, H, W], RGB in [0, 1]. Latents are a dict of tensors, batch first;
-floating ones are optimised, integer ones are choices.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from guidegen.backend import GeneratorInfo
-from guidegen.prompt.grammar import Phrase, Prompt
-
-__all__ = [
-    "Candidate", "Encodes", "Entry", "Generator", "Images", "Latents", "LoopState", "Perceptor",
-    "Phrase", "Preference", "Prompt", "Proposes", "Step", "Vocabulary",
-]  # fmt: skip
+from guidegen.prompt.grammar import Phrase
 
 Images: TypeAlias = Tensor
 Latents: TypeAlias = dict[str, Tensor]
@@ -118,81 +109,3 @@ class Proposes(Protocol):
         self, latents: Latents, *, rngs: Sequence[torch.Generator], preference: Sequence[Preference]
     ) -> Latents:
         """A changed copy of the latents, each row by its own RNG."""
-
-
-@runtime_checkable
-class Perceptor(Protocol):
-    """A CLIP: text and images to unit vectors of one space."""
-
-    name: str
-    digest: str
-
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """[n, d] float32, unit norm."""
-
-    def encode_image(self, images: Images) -> Tensor:
-        """[n, d] float32, unit norm, differentiable; normalises and resizes by itself."""
-
-    @property
-    def input_size(self) -> int:
-        """Side in pixels at which cutouts should arrive."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of the B images that are optimised together.
-
-    Attributes:
-        prompts: those of all scenes.
-        seed: of its random numbers.
-        rng: they come from here.
-        scenes: the scene of each prompt, from 0; -1 belongs to all. Empty: there is one scene.
-    """
-
-    prompts: tuple[Prompt, ...]
-    seed: int
-    rng: torch.Generator = field(compare=False)
-    scenes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class LoopState:
-    """Where a loop stands before it draws the views of step `index`; enough to go on from there.
-
-    Attributes:
-        index: the step that comes next.
-        rows: tensors [B, ...], a row a candidate: "latents/NAME", "moments/NAME/KEY" of the
-            optimiser, "rng" (bytes of the candidate's generator), and what wrappers of the loop
-            add ("ema/NAME").
-        shared: tensors of the optimiser that all candidates share: "NAME/KEY", like Adam's step.
-    """
-
-    index: int
-    rows: Mapping[str, Tensor]
-    shared: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the loop yields: one consistent state. All tensors are detached.
-
-    Attributes:
-        index: 0 is the start, `total` the last.
-        total: steps of the run.
-        latents: state that was evaluated, [B, ...] each; a copy.
-        images: [B, 3, H, W], decoded from `latents`.
-        losses: name -> [B]; "total" is their weighted sum.
-        lr: learning rate of the update that follows.
-        best: latents of each candidate's lowest total loss so far; None where nobody keeps them.
-        snapshot: copies the state that a run can go on from; to be called before the next step is
-            asked for. A loop that goes on from it yields this step again.
-    """
-
-    index: int
-    total: int
-    latents: Latents
-    images: Images
-    losses: Mapping[str, Tensor]
-    lr: float
-    best: Latents | None = None
-    snapshot: Callable[[], LoopState] | None = field(default=None, compare=False, repr=False)
