@@ -1,18 +1,20 @@
 """A static page of all pictures of a list; it needs no server and loads nothing from elsewhere."""
 
-import html
 import io
 import logging
+from functools import cache
 from pathlib import Path
-from string import Template
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from guidegen.batch.results import FAILED, FINISHED, Result, ResultLog
+from guidegen.batch.results import FAILED, FINISHED, ResultLog
 from guidegen.errors import OutputError
 from guidegen.media.contact_sheet import contact_sheet
 from guidegen.utils.files import write_atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 log = logging.getLogger(__name__)
 
@@ -85,17 +87,15 @@ class Gallery:
         """
         pages = -(-self.total // PER_PAGE)
         for page in sorted({0, *self._changed}) if running else range(pages):
-            cards = [
-                _card(found)
-                for found in self.results.results(
-                    page * PER_PAGE, min(self.total, (page + 1) * PER_PAGE)
-                )
-            ]
-            text = _template().substitute(
-                title=html.escape(self.title),
-                status=html.escape(self._status(running)),
-                cards="\n".join(cards),
-                links=_links(page, pages),
+            first, last = page * PER_PAGE, min(self.total, (page + 1) * PER_PAGE)
+            text = _template().render(
+                title=self.title,
+                status=self._status(running),
+                results=self.results.results(first, last),
+                side=_SIDE,
+                sheet=SHEET,
+                page=page,
+                pages=[_page_name(number) for number in range(pages)],
             )
             write_atomic(self.folder / _page_name(page), text.encode("utf-8", "replace"))
         self._changed.clear()
@@ -136,59 +136,20 @@ class Gallery:
         return ", ".join(parts)
 
 
-def _template() -> Template:
-    return Template(Path(__file__).with_name("gallery.html").read_text(encoding="utf-8"))
+@cache
+def _template() -> "Template":
+    """The page; whatever a result holds is escaped where it stands."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("guidegen.batch", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("gallery.html")
 
 
 def _page_name(page: int) -> str:
     return PAGE if page == 0 else f"page-{page + 1}.html"
-
-
-def _links(page: int, pages: int) -> str:
-    links = ['<a href="results.csv">results.csv</a>', '<a href="results.jsonl">results.jsonl</a>']
-    links.append(f'<a href="{SHEET}">contact sheet</a>')
-    if pages > 1:
-        links += [
-            f"<b>{number + 1}</b>"
-            if number == page
-            else f'<a href="{_page_name(number)}">{number + 1}</a>'
-            for number in range(pages)
-        ]
-    return "\n".join(links)
-
-
-def _card(found: Result) -> str:
-    """One picture with its words, or why there is none."""
-    prompt = html.escape(found.prompt)
-    about = [f"line {found.line}", f"seed {found.seed}"]
-    if found.id:
-        about.insert(0, html.escape(found.id))
-    words = html.escape(
-        " ".join([found.prompt, *found.negative, found.id, f"seed {found.seed}", found.error])
-    )
-    if found.status == FAILED:
-        return (
-            f'<figure class="failed" data-job="{found.job}" data-score="-2" data-text="{words}">'
-            f'<figcaption><span class="prompt">{prompt}</span>'
-            f'<span class="why">failed: {html.escape(found.error)}</span>'
-            f"<small>{', '.join(about)}</small></figcaption></figure>"
-        )
-    score = found.similarity
-    about += [f"{html.escape(name)} {value:.3f}" for name, value in found.scores.items()]
-    image = _url(found.image)
-    links = [f'<a href="{image}">picture</a>']
-    if found.video:
-        links.append(f'<a href="{_url(found.video)}">video</a>')
-    links.append(f'<a href="{_url(found.run + "/run.json")}">settings</a>')
-    return (
-        f'<figure data-job="{found.job}" data-score="{-1 if score is None else score:.6f}" '
-        f'data-text="{words}"><a href="{image}">'
-        f'<img src="{_url(found.thumbnail or found.image)}" alt="{prompt}" loading="lazy" '
-        f'width="{_SIDE}" height="{_SIDE}"></a>'
-        f'<figcaption><span class="prompt">{prompt}</span><small>{", ".join(about)}</small>'
-        f"<span>{' · '.join(links)}</span></figcaption></figure>"
-    )
-
-
-def _url(path: str) -> str:
-    return html.escape(quote(path))
