@@ -1,32 +1,58 @@
-"""What all tests share: GPU tests skip without a GPU, and a run says what it left out."""
+"""What all tests share: who can't run here skips, and a run says what it left out."""
 
+import shutil
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "chrome"])), None)
 LEFT_OUT = pytest.StashKey[Counter]()
-MARKERS = ("slow", "ray", "browser")
+BY_DEFAULT = ("slow", "ray", "browser")  # what `addopts` deselects
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--no-excuses",
+        action="store_true",
+        help="tests that need ray, a browser or another package fail where it is missing",
+    )
 
 
 def pytest_configure(config):
     config.stash[LEFT_OUT] = Counter()
 
 
-def pytest_collection_modifyitems(items):
-    if not any(item.get_closest_marker("gpu") for item in items):
-        return
+def pytest_collection_modifyitems(items, config):
+    for item in items:
+        if item.get_closest_marker("gpu") and not cuda():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        missing = [name for name in needed(item) if not find_spec(name)]
+        if item.get_closest_marker("browser") and not CHROMIUM:
+            missing.append("chromium")
+        if missing and not config.getoption("--no-excuses"):
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+
+
+def needed(item):
+    """Packages without which a test can't run."""
+    names = [name for marker in item.iter_markers("needs") for name in marker.args]
+    if item.get_closest_marker("ray"):
+        names.append("ray")
+    if item.get_closest_marker("browser"):
+        names.append("playwright")
+    return names
+
+
+def cuda():
     import torch
 
-    if not torch.cuda.is_available():
-        skip = pytest.mark.skip(reason="needs a CUDA device")
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(skip)
+    return torch.cuda.is_available()
 
 
 def pytest_deselected(items):
     for item in items:
-        name = next((name for name in MARKERS if item.get_closest_marker(name)), None)
+        name = next((name for name in BY_DEFAULT if item.get_closest_marker(name)), None)
         if name:
             item.config.stash[LEFT_OUT][name] += 1
 
@@ -34,7 +60,7 @@ def pytest_deselected(items):
 def pytest_terminal_summary(terminalreporter, config):
     counts = config.stash[LEFT_OUT]
     if counts:
-        parts = ", ".join(f"{counts[name]} {name}" for name in MARKERS if counts[name])
+        parts = ", ".join(f"{counts[name]} {name}" for name in BY_DEFAULT if counts[name])
         terminalreporter.write_line(
             f'left out {counts.total()} tests ({parts}); all of them: pytest -m ""'
         )

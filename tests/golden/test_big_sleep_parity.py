@@ -143,6 +143,7 @@ def test_losses_latents_and_average_are_those_that_big_sleep_had(name, folder):
     compare(CASES[name], *recorded(name), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.skipif(find_spec("big_sleep") is None, reason="big-sleep is not installed")
 def test_big_sleep_itself_at_other_latents_and_crops(name, folder):
@@ -150,6 +151,7 @@ def test_big_sleep_itself_at_other_latents_and_crops(name, folder):
     compare(case, *run_big_sleep(case, folder), folder)
 
 
+@pytest.mark.slow
 def test_a_crop_one_pixel_off_would_be_noticed(folder):
     figures, latents = recorded("defaults")
     start = {key: latents[f"start.{key}"][None] for key in ("z", "class_logits")}

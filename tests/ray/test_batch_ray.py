@@ -14,7 +14,6 @@ from guidegen.errors import RunInterruptedError
 from tests.helpers.lists import draw, fast, pictures, rows
 from tests.helpers.tiny_clip import make_tiny_clip
 
-ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.ray
 
 
@@ -30,6 +29,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def cluster():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
     from ray.cluster_utils import Cluster
 
     size = 100 << 20

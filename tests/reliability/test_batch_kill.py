@@ -9,6 +9,8 @@ from tests.helpers.lists import pictures, rows
 from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 JOBS = 11  # a batch of eight and one of three
 

@@ -9,6 +9,8 @@ import pytest
 from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen, leftovers, losses, pictures
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 
 

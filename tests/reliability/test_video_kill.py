@@ -15,6 +15,8 @@ from tests.helpers.tiny_clip import make_tiny_clip
 from tests.helpers.videos import frames, playable, step, which
 from tests.reliability.harness import guidegen, pictures
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Tells when a frame is in the file, then goes on with others until it is killed.
 CHILD = """

@@ -1,7 +1,6 @@
 """The page of a list, as text and in a browser; contact sheets."""
 
 import re
-import shutil
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -13,8 +12,8 @@ from guidegen.batch.gallery import Gallery
 from guidegen.batch.prompt_list import PromptList
 from guidegen.batch.results import Result, ResultLog
 from guidegen.media.contact_sheet import contact_sheet
+from tests.conftest import CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "chrome"])), None)
 PROMPTS = [
     "a red apple",
     '<script>document.title = "broken"</script> & "quotes"',
@@ -136,9 +135,8 @@ def test_long_lists_have_several_pages_and_sheets(tmp_path, monkeypatch):
 
 @pytest.fixture
 def page(folder):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()

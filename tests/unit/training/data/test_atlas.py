@@ -8,7 +8,7 @@ from guidegen.errors import DataError
 from guidegen.training.data import atlas
 from guidegen.training.data.rasterise import is_framed
 
-pytest.importorskip("resvg_py", reason="rendering SVG needs resvg-py (extra `training`)")
+pytestmark = pytest.mark.needs("resvg_py")
 
 SHAPES = {
     "apple": '<circle cx="16" cy="16" r="12" fill="#d22"/>',

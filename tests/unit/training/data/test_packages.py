@@ -148,8 +148,8 @@ def test_splits_depend_on_the_concept_alone():
     assert all(packages.split_of(c, "another drawing") == "val_concept" for c in held_out)
 
 
+@pytest.mark.needs("resvg_py")
 def test_rebuild_writes_a_data_set_and_keeps_finished_sources(tmp_path, monkeypatch, names):
-    pytest.importorskip("resvg_py", reason="rendering SVG needs resvg-py (extra `training`)")
     icons = {
         "red-apple": {"body": '<circle cx="16" cy="16" r="12" fill="#d22"/>'},
         "boy": {"body": '<rect x="4" y="9" width="24" height="12" fill="#a62"/>'},
