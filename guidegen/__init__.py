@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from guidegen.utils.threads import prepare
+
 if TYPE_CHECKING:
     from guidegen.config import RunConfig
     from guidegen.engine.generate import Picture
     from guidegen.errors import GuidegenError
     from guidegen.recorders import Recorder
+
+prepare()
 
 __all__ = ["GuidegenError", "Picture", "RunConfig", "generate"]
 

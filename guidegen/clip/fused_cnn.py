@@ -58,8 +58,20 @@ class NHWCEfficientNet(nn.Module):
             for block in self.blocks:
                 x = block(x)
             x = self.pool(self.last(x).permute(0, 3, 1, 2).float())
-            features: Tensor = self.head(self.classifier(x))
-            return features
+            return _in_lots(self.head, self.classifier(x))
+
+
+# Rows of the last product: fewer than that take kernels with another order of summation.
+_LOT = 16
+
+
+def _in_lots(layer: nn.Module, x: Tensor) -> Tensor:
+    """Rows [n, d] through a layer, `_LOT` at a time, the last lot filled up with zeros.
+
+    A row's bits then do not depend on how many others there are.
+    """
+    filled = F.pad(x, (0, 0, 0, -len(x) % _LOT))
+    return torch.cat([layer(lot) for lot in filled.split(_LOT)])[: len(x)]
 
 
 class _Block(nn.Module):

@@ -61,3 +61,23 @@ def test_any_size(perceptor, shape):
     assert torch.isfinite(perceptor.encode_image(images)).all()
     for _ in range(2):
         assert torch.equal(perceptor.encode_image(images), perceptor.encode_image(images))
+
+
+def test_features_and_gradients_do_not_depend_on_the_company_but_for_rounding(perceptor):
+    side = perceptor.input_size
+    images = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(4))
+    target = perceptor.encode_text(["a red apple"])[0]
+
+    def look(part):
+        part = part.clone().requires_grad_()
+        features = perceptor.encode_image(part)
+        (features @ target).sum().backward()
+        return features.detach(), part.grad
+
+    features, grads = look(images)
+    for rows in (slice(0, 1), slice(1, 5)):
+        found, grad = look(images[rows])
+        half = getattr(perceptor, "precision", torch.float32) != torch.float32
+        assert (found - features[rows]).abs().max() < (0.02 if half else 1e-5)
+        apart = (grad - grads[rows]).norm() / grads[rows].norm()
+        assert apart < (0.2 if half else 1e-3)

