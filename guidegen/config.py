@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,9 +25,11 @@ from guidegen.presets import PRESETS, apply_preset
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import parse_loss_terms
 from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
+from guidegen.utils.parse import parse_toml
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
+MAX_TEXT = 10_000  # characters of a prompt
 # Fields that name places, machines and where settings came from; no pixel depends on them.
 _NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video", "preset"})
 
@@ -260,6 +261,11 @@ def _by_content(text: str) -> list[object]:
 
 def _check_text(what: str, text: str) -> None:
     """Refuse what no file format can hold: NUL, and bytes of a shell word that were not UTF-8."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(
+            f"{what} has {len(text):,} characters; at most {MAX_TEXT:,} are taken, and CLIP reads "
+            "some 300"
+        )
     if "\0" in text:
         raise ValueError(f"{what} holds a NUL character")
     if any("\ud800" <= char <= "\udfff" for char in text):
@@ -292,7 +298,9 @@ def _explain(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":  # ours, which say what they got
         return f"{name}: {message}"
-    return f"{name}: {message[:1].lower()}{message[1:]} (got {problem.get('input')!r})"
+    got = repr(problem.get("input"))
+    got = got if len(got) <= 200 else f"{got[:200]}..."
+    return f"{name}: {message[:1].lower()}{message[1:]} (got {got})"
 
 
 def read_toml(path: Path) -> Overrides:
@@ -302,10 +310,11 @@ def read_toml(path: Path) -> Overrides:
         ConfigError: the file is missing, no TOML, or names an unknown setting.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        # not only ordinary files: a shell's <(...) is a pipe
+        values = parse_toml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no config file at {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"can't read the config file {path}: {error}") from None
     for key in values:
         if key not in RunConfig.model_fields:

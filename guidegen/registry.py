@@ -79,7 +79,10 @@ def load_generator(
     """
     backend, variant = find(name)
     options = backend.info(variant).read_options(given)
-    return backend.load(variant, size=size, device=device, precision=precision, options=options)
+    try:
+        return backend.load(variant, size=size, device=device, precision=precision, options=options)
+    except SystemExit as error:  # which would end everything without a word
+        raise GuidegenError(f"the generator {name!r} wanted to exit ({error})") from error
 
 
 def _names(found: Mapping[str, Backend]) -> list[str]:
@@ -139,7 +142,9 @@ def _load_group(group: str, kind: type[_T]) -> tuple[dict[str, _T], dict[str, st
         (entry,) = entries.values()
         try:
             good[name] = _load(entry, kind)
-        except Exception as error:  # a plug-in can fail in any way
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in can fail in any way, and SystemExit is one
             why = " ".join(f"{type(error).__name__}: {error}".split())
             bad[name] = f"{_owner(entry)} fails to load: {why}"
     return good, bad

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -49,8 +51,8 @@ class Atlas:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open: tuple[int, zipfile.ZipFile] | None = None
         try:
-            self._zip = zipfile.ZipFile(path)
             lines = self._zip.read("patches.jsonl").decode("utf-8").splitlines()
             self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
@@ -58,6 +60,13 @@ class Atlas:
                 f"can't read the collage's patches at {path}: {error}; reinstall guidegen"
             ) from None
         self.texture = lru_cache(maxsize=96)(self._texture)
+
+    @property
+    def _zip(self) -> zipfile.ZipFile:
+        """The archive, opened by this process: a fork shares its parent's place in the file."""
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), zipfile.ZipFile(self.path))
+        return self._open[1]
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
@@ -90,7 +99,7 @@ class Atlas:
         try:
             image = Image.open(io.BytesIO(self._zip.read(self.records[index]["file"])))
             pixels = np.asarray(image.convert("RGBA"))
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
             raise WeightsError(
                 f"patch {index} of {self.path} is broken: {error}; reinstall guidegen"
             ) from None

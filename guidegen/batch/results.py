@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,10 +21,13 @@ from guidegen.batch.prompt_list import Job, PromptList
 from guidegen.errors import OutputError
 from guidegen.utils.failpoints import failpoint
 from guidegen.utils.files import replacing
+from guidegen.utils.parse import parse_json
 
 RESULTS, TABLE = "results.jsonl", "results.csv"
 FINISHED, FAILED = "finished", "failed"
 _CODES = {FINISHED: 1, FAILED: 2}
+# What makes a spreadsheet take a cell for a formula, in ASCII and as East Asian keyboards write it.
+_FORMULA = re.compile(r"\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Result:
         """The result in a line; None if it is damaged."""
         known = {item.name for item in fields(cls)}
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             found = cls(**{name: value for name, value in values.items() if name in known})
             int(found.key, 16)
             found = replace(found, negative=tuple(found.negative))
@@ -207,10 +211,10 @@ class ResultLog:
         plain = ["job", "line", "id", "prompt", "negative", "seed", "status", "error"]
         rest = ["seconds", "run", "image", "video"]
         rows = csv.writer(text)
-        rows.writerow([*plain, *names, *rest])
+        rows.writerow([*plain, *map(_harmless, names), *rest])
         for result in self.results():
             values = {**asdict(result), "negative": " | ".join(result.negative), **result.scores}
-            rows.writerow([values.get(name, "") for name in [*plain, *names, *rest]])
+            rows.writerow([_harmless(values.get(name, "")) for name in [*plain, *names, *rest]])
         text.flush()
         text.detach()
 
@@ -220,3 +224,11 @@ class ResultLog:
 
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(f"can't write {self.path}: {error.strerror or error}")
+
+
+def _harmless(cell: object) -> object:
+    """A text that a spreadsheet would run gets an apostrophe in front, which it doesn't show.
+
+    Source: OWASP, "CSV Injection". `results.jsonl` has the text as it was.
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell

@@ -1,23 +1,13 @@
-"""Picture files that anybody may have made, decoded within bounds. Torch-free.
+"""Picture files as pixels. Torch-free."""
 
-A file decides how much memory and which decoder it takes: so its kind, its pixels and the formats
-are limited before anything is decoded.
-"""
-
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from guidegen.errors import InputImageError
+from guidegen.media.files import opened
 
-MAX_PIXELS = 64 * 2**20
-# Formats that people keep pictures in. Others of Pillow's are left out: EPS, for one, is a program
-# that Ghostscript would run.
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA")
 _WHITE_16 = 65535
 
 
@@ -39,42 +29,6 @@ def decode(path: Path, what: str) -> Image.Image:
         with suppress(Exception):  # broken EXIF raises anything, and costs only the orientation
             image = ImageOps.exif_transpose(image)
         return _rgb(image)
-
-
-@contextmanager
-def opened(path: Path, what: str, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """A picture whose header was read; what goes wrong with it in the block is one error.
-
-    Raises:
-        InputImageError: as `decode`.
-    """
-    try:
-        # anything but a file may never end, or wait for a writer for ever
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise InputImageError(f"the {what} {path} is {kind}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF, and of sizes that we limit ourselves
-            with Image.open(path, formats=formats) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                yield image
-    except InputImageError:
-        raise
-    except Image.DecompressionBombError:  # Pillow's own limit is 2.7 times ours
-        raise InputImageError(
-            f"the {what} {path} has more pixels than the {MAX_PIXELS >> 20} megapixels that can be "
-            "read; make it smaller"
-        ) from None
-    except FileNotFoundError:
-        raise InputImageError(f"there is no {what} at {path}") from None
-    except UnidentifiedImageError:
-        raise InputImageError(
-            f"the {what} {path} can't be read: it is no image, or none of {', '.join(formats)}"
-        ) from None
-    except Exception as error:  # Pillow's decoders raise a dozen types for a broken file
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputImageError(f"the {what} {path} can't be read: {why}") from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from torch import Tensor
 from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 from guidegen.utils.failpoints import failpoint
+from guidegen.utils.parse import parse_json
 
 
 class Jsonl:
@@ -41,7 +42,7 @@ class Jsonl:
         self._started = time.monotonic()
         kept = _lines_before(path, resume_at) if resume_at else []
         if kept:
-            self._started -= json.loads(kept[-1]).get("seconds", 0.0)
+            self._started -= _seconds(kept[-1])
         try:
             temporary = path.with_name(f".{path.name}.tmp")
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
@@ -96,15 +97,23 @@ def _lines_before(path: Path, step: int) -> list[str]:
     """The whole lines of an earlier file whose step comes before `step`."""
     kept: dict[int, str] = {}
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # one that never ends is not worth waiting for
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError:
         return []
-    for line in lines:
+    for line in text.splitlines():
         with suppress(ValueError, KeyError, TypeError):
-            index = int(json.loads(line)["step"])
-            if index < step:
+            index = parse_json(line)["step"]
+            if isinstance(index, int) and index < step:
                 kept[index] = line
     return [kept[index] for index in sorted(kept)]
+
+
+def _seconds(line: str) -> float:
+    """When a kept line was written, counted from the start; 0 where it doesn't say."""
+    value = parse_json(line).get("seconds")
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and 0 <= value < 1e9 else 0.0
 
 
 def _number(value: float) -> float | None:

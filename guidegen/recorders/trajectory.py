@@ -19,6 +19,7 @@ from torch import Tensor
 from guidegen.errors import WeightsError
 from guidegen.interfaces import Latents, Step
 from guidegen.recorders import Write
+from guidegen.utils.parse import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _read(path: Path) -> Stored:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             latents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        steps = [int(index) for index in json.loads(about["steps"])]
+        steps = [int(index) for index in parse_json(about["steps"])]
         if any(len(values) != len(steps) for values in latents.values()):
             raise ValueError("its latents and steps differ in number")
         return Stored(steps, latents, int(about["total"]))

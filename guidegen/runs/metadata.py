@@ -9,8 +9,8 @@ Three texts are written, each for another reader:
 
 import io
 import json
+import math
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,9 @@ from xml.sax.saxutils import escape
 
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError
+from guidegen.media.files import opened
+from guidegen.utils.parse import parse_json
+from guidegen.utils.text import shell_command
 from guidegen.utils.versions import own_version
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ _XMP_KEY = "XML:com.adobe.xmp"
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 # Where the picture lay says nothing about how it was made, and may say who made it.
 _PRIVATE = frozenset({"out"})
+# What `read` takes from a file that anybody may have written: characters of our text, entries of a
+# table, characters of a name.
+_LONGEST, _MOST, _LONGEST_NAME = 1 << 20, 256, 512
 # XML 1.0 has no way to write these characters, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -72,7 +78,7 @@ def command(config: RunConfig) -> str:
         for item in value if isinstance(value, tuple) else (value,):
             text = str(item)
             words += [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]
-    return shlex.join([*words, *positional])
+    return shell_command([*words, *positional])
 
 
 def captions(config: RunConfig) -> dict[str, str]:
@@ -193,6 +199,9 @@ def xmp(config: RunConfig, version: str) -> str:
 def read(path: Path) -> Record:
     """Read how a picture was made.
 
+    Anybody may have written the file: what is returned has been validated, but its texts may hold
+    any character; show them through `guidegen.utils.text.printable`.
+
     Raises:
         InputImageError: the file can't be read, is no PNG, or guidegen left no metadata in it.
     """
@@ -203,32 +212,48 @@ def read(path: Path) -> Record:
             "or a program took it out"
         )
     try:
-        data: dict[str, Any] = json.loads(text)
+        data = _table(parse_json(text))
+        settings = _table(data["config"])
         return Record(
-            config=make_config(data["config"]),
-            scores={str(name): float(value) for name, value in data["scores"].items()},
-            models={str(name): str(value) for name, value in data["models"].items()},
-            version=str(data["version"]),
+            # a place to write to is no property of a picture
+            config=make_config({k: v for k, v in settings.items() if k not in _PRIVATE}),
+            scores={_name(name): _figure(value) for name, value in _table(data["scores"]).items()},
+            models={_name(name): _name(value) for name, value in _table(data["models"]).items()},
+            version=_name(data["version"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputImageError(f"{path} has guidegen metadata that can't be read: {error}") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputImageError(f"{path} has guidegen metadata that can't be read: {why}") from None
+
+
+def _table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict) or len(value) > _MOST:
+        raise ValueError(f"no table of up to {_MOST} entries where there should be one")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME:
+        raise ValueError("a name is no short text")
+    return value
+
+
+def _figure(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a score is no number")
+    return float(value)
 
 
 def _text(path: Path) -> str | None:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            if image.format != "PNG":
-                raise InputImageError(f"{path} is {image.format}; guidegen's pictures are PNG")
-            # Our text stands before the pixels; a program that saved it again may put it after.
-            found = image.info.get(KEY) or getattr(image, "text", {}).get(KEY)
-    except InputImageError:
-        raise
-    except FileNotFoundError:
-        raise InputImageError(f"there is no picture at {path}") from None
-    except UnidentifiedImageError:
-        raise InputImageError(f"{path} is no image") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputImageError(f"can't read {path}: {error}") from None
-    return str(found) if found is not None else None
+    with opened(path, "picture") as image:
+        if image.format != "PNG":
+            raise InputImageError(f"{path} is {image.format}; guidegen's pictures are PNG")
+        # Our text stands before the pixels; a program that saved it again may put it after.
+        found = image.info.get(KEY) or getattr(image, "text", {}).get(KEY)
+    if found is None:
+        return None
+    if not isinstance(found, str) or len(found) > _LONGEST:
+        raise InputImageError(
+            f"{path} has guidegen metadata of {len(found):,} characters; that is no prompt"
+        )
+    return found

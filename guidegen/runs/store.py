@@ -4,27 +4,37 @@ Everything final is written as `guidegen.utils.files` does, so that a file is ab
 """
 
 import json
+import logging
+import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError, OutputError
+from guidegen.runs.intact import is_intact, set_aside, sha256_of
 from guidegen.runs.metadata import command, read
 from guidegen.utils.files import write_atomic
+from guidegen.utils.parse import parse_json, read_text
 from guidegen.utils.versions import versions
 
 MANIFEST = "run.json"
 IMAGE = "image.png"
 VIDEO = "progress.mp4"
 SLUG_LENGTH = 48
+
+log = logging.getLogger(__name__)
+
 _FORMAT = 1
 # Names that Windows gives to devices, whatever the extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
@@ -63,6 +73,7 @@ class Run:
         seconds: how long it took.
         resumed_at: the steps at which it went on after it was stopped or killed.
         notes: what one should know of it, like a smaller micro-batch.
+        files: name -> SHA-256 of what a finished run left, so that damage is noticed.
     """
 
     path: Path
@@ -80,6 +91,7 @@ class Run:
     seconds: float | None = None
     resumed_at: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> Path:
@@ -97,6 +109,8 @@ class Run:
         self.status = status
         self.finished = stopped.isoformat(timespec="milliseconds")
         self.seconds = round((stopped - datetime.fromisoformat(self.started)).total_seconds(), 3)
+        found = {name: sha256_of(self.path / name) for name in (IMAGE, VIDEO)}
+        self.files = {name: sha256 for name, sha256 in found.items() if sha256}
         self.save()
 
     def fail(self, error: BaseException) -> None:
@@ -128,19 +142,35 @@ class Run:
         """
         folder = path.parent if path.name == MANIFEST else path
         try:
-            data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            data = parse_json(read_text(folder / MANIFEST))
             if data["format"] > _FORMAT:
                 raise InputImageError(f"{folder} was made by a newer guidegen; install that")
             known = {item.name for item in fields(cls)} & set(data)
             values = {name: data[name] for name in known}
-            return cls(**{**values, "path": folder, "config": make_config(data["config"])})
+            values |= {"path": folder, "config": make_config(data["config"])}
+            run = _validator().validate_python(values)
+            if datetime.fromisoformat(run.started).tzinfo is None:
+                raise ValueError("started has no time zone")
+            if not all(math.isfinite(value) for value in run.scores.values()):
+                raise ValueError("a score is no number")
+            return run
         except FileNotFoundError:
             raise InputImageError(f"{folder} is no run directory: it has no {MANIFEST}") from None
         except InputImageError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             # make_config's ConfigError is a ValueError: a newer guidegen may know more settings.
-            raise InputImageError(f"can't read {folder / MANIFEST}: {error}") from None
+            why = " ".join(str(error).split())[:300]
+            raise InputImageError(f"can't read {folder / MANIFEST}: {why}") from None
+
+    def intact(self, name: str) -> bool:
+        """Whether a file of the finished run is still what the run left."""
+        return is_intact(self.path / name, self.files.get(name, ""))
+
+
+@cache
+def _validator() -> TypeAdapter[Run]:
+    return TypeAdapter(Run)
 
 
 class RunStore:
@@ -177,11 +207,13 @@ class RunStore:
             OutputError: the directory can't be written.
         """
         run = Run(self.make_place(config, digest), config, digest, dict(models or {}), device)
-        if resumed_at is not None:
-            with suppress(InputImageError):
-                earlier = Run.load(run.path)
+        with suppress(InputImageError):
+            earlier = Run.load(run.path)
+            if resumed_at is not None:
                 run.started = earlier.started
                 run.resumed_at = [*earlier.resumed_at, resumed_at]
+            if earlier.status == "finished" and not earlier.intact(IMAGE):
+                set_aside(earlier.image)
         for orphan in run.path.glob(".*.tmp"):  # of a process that was killed within a write
             with suppress(OSError):
                 orphan.unlink()
@@ -202,7 +234,7 @@ class RunStore:
         return path
 
     def find(self, config: RunConfig, digest: str) -> Run | None:
-        """The finished run of this digest, if its picture is still there.
+        """The finished run of this digest, if its picture is still there, and still that picture.
 
         A picture with metadata does not serve a call that wants none, nor the other way round; nor
         does a run without a video serve a call that wants one.
@@ -211,8 +243,14 @@ class RunStore:
         with suppress(InputImageError):
             run = Run.load(path)
             usable = run.status == "finished" and run.config.metadata == config.metadata
-            usable = usable and (not config.video or (path / VIDEO).is_file())
-            return run if usable and run.image.is_file() else None
+            if not usable:
+                return None
+            for name in (IMAGE, VIDEO) if config.video else (IMAGE,):
+                if not run.intact(name):
+                    if (path / name).exists():
+                        log.warning("%s is not what the run left; it is made again", path / name)
+                    return None
+            return run
         return None
 
     def place(self, config: RunConfig, digest: str) -> Path:

@@ -1,6 +1,5 @@
 """The published checkpoints that guidegen knows, read from `checkpoints.toml`. Torch-free."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.errors import ConfigError, UnknownNameError
+from guidegen.utils.parse import parse_toml
 
 BIGGAN, VQGAN, CLIP = "biggan", "vqgan", "clip"
 
@@ -119,7 +119,7 @@ def read_registry(path: Path | None = None) -> Registry:
             text = (resources.files(__package__) / "checkpoints.toml").read_text(encoding="utf-8")
         else:
             text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
+        data = parse_toml(text)
         shapes = data.get("architectures", {})
         found = [_checkpoint(entry, shapes) for entry in data["checkpoint"]]
         return Registry({one.name: one for one in found}, data.get("embedded", {}))

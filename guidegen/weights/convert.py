@@ -20,11 +20,19 @@ import torch
 from safetensors.torch import save_file
 
 from guidegen.errors import ConfigError, OutputError, WeightsError
-from guidegen.utils.locks import locked
+from guidegen.utils.locks import waiting
+from guidegen.utils.parse import parse_json, read_text
 from guidegen.utils.versions import own_version
 from guidegen.weights.catalog import BIGGAN, VQGAN, Checkpoint
 from guidegen.weights.schemas import Shapes, expected_shapes, normal_config, read_config
-from guidegen.weights.store import CONFIG, MODEL, SOURCE, make_folder, sha256_file
+from guidegen.weights.store import (
+    CONFIG,
+    LONGEST_NAME,
+    MODEL,
+    SOURCE,
+    make_folder,
+    sha256_file,
+)
 from guidegen.weights.unpickle import read_tensors
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -108,7 +116,8 @@ def import_checkpoint(
         "guidegen": own_version(),
     }
     parent = make_folder(store / backend)
-    with locked(parent, name):
+    # others may import other names meanwhile
+    with waiting(make_folder(store / ".locks") / f"{backend}--{variant}.lock"):
         _tidy(parent, variant)
         sha256, already = _place(parent, variant, tensors, used, source, force=force)
     return Imported(name, parent / variant, sha256, len(tensors), dropped, already, as_published)
@@ -122,10 +131,11 @@ def _digest(file: Path, origin: Mapping[str, Any] | None) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     backend, _, variant = name.partition("/")
-    if backend not in (BIGGAN, VQGAN) or not _NAME.fullmatch(variant) or variant == "embedded":
+    known = backend in (BIGGAN, VQGAN) and variant != "embedded"
+    if not known or not _NAME.fullmatch(variant) or len(name) > LONGEST_NAME:
         raise ConfigError(
-            f"--name {name!r}: write it as biggan/NAME or vqgan/NAME, with small letters, digits "
-            "and . _ - (embedded is taken)"
+            f"--name {name[:120]!r}: write it as biggan/NAME or vqgan/NAME, with small letters, "
+            f"digits and . _ -, {LONGEST_NAME} characters at most (embedded is taken)"
         )
     return backend, variant
 
@@ -193,7 +203,8 @@ def _compare(file: Path, tensors: Mapping[str, torch.Tensor], expected: Shapes) 
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise WeightsError(f"{file}: {name} holds {tensor.dtype}, not numbers with a fraction")
-        if not bool(tensor.isfinite().all()):
+        # as they will be stored: what is finite in float64 may not be in float32
+        if not bool(tensor.float().isfinite().all()):
             raise WeightsError(f"{file}: {name} holds values that are not finite; get it again")
 
 
@@ -250,7 +261,7 @@ def _place(
 
 def _same(folder: Path, sha256: str, config: str) -> bool:
     try:
-        recorded = json.loads((folder / SOURCE).read_text(encoding="utf-8"))["sha256"]
+        recorded = parse_json(read_text(folder / SOURCE))["sha256"]
         unchanged = (folder / CONFIG).read_text(encoding="utf-8") == config
         return bool(recorded == sha256 and unchanged and sha256_file(folder / MODEL) == sha256)
     except (OSError, ValueError, KeyError, TypeError, WeightsError):

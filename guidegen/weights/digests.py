@@ -10,6 +10,7 @@ from pathlib import Path
 from guidegen.errors import WeightsError
 from guidegen.utils.files import write_atomic
 from guidegen.utils.locks import waiting
+from guidegen.utils.parse import parse_json, read_text
 from guidegen.weights.store import make_folder
 
 LOCK = "lock.json"
@@ -52,7 +53,7 @@ def mismatch(path: Path, key: str, before: str, now: str) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_text(path))
         if not all(isinstance(value, str) for value in data.values()):
             raise ValueError("a digest is no text")
         return dict(data)

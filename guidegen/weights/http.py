@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.errors import GuidegenError, OutputError
+from guidegen.utils.parse import parse_json
 from guidegen.utils.versions import own_version
 from guidegen.weights.store import is_web_page
 
@@ -22,6 +23,8 @@ Progress = Callable[[int, int | None], None]
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte
 _ATTEMPTS = 100  # some hosts close every connection after a while
+# An old part may be of another file; a server that rejects a fresh one, too, can't resume.
+_REJECTIONS = 2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,6 +49,7 @@ def complete(url: str, part: Path, size: int | None, progress: Progress) -> None
         Refused: this source will not do.
         OutputError: the disk is full or can't be written.
     """
+    rejected = 0
     for attempt in range(_ATTEMPTS):
         before = _length(part)
         try:
@@ -61,12 +65,16 @@ def complete(url: str, part: Path, size: int | None, progress: Progress) -> None
         except urllib.error.HTTPError as error:
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
                 part.unlink()  # what is here is no part of that file
-                continue
+                rejected += 1
+                if rejected < _REJECTIONS:
+                    continue
+                raise Refused("breaks off, and refuses to go on from there") from error
             raise Refused(f"HTTP {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, GuidegenError):
                 raise
             raise Refused(one_line(getattr(error, "reason", None) or error)) from error
+    raise Refused(f"was not complete after {_ATTEMPTS} requests; the next pull goes on from there")
 
 
 def _transfer(url: str, part: Path, size: int | None, progress: Progress) -> None:
@@ -110,7 +118,7 @@ def _receive(response: Any, part: Path, have: int, total: int | None, progress: 
         broken = ""
         while True:
             try:
-                chunk = response.read(_CHUNK)
+                chunk = response.read1(_CHUNK)  # what there is: `read` would lose it to a stall
             except (OSError, http.client.HTTPException) as error:
                 chunk, broken = b"", f" ({one_line(error)})"
             if not chunk:
@@ -158,7 +166,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 def _validator(part: Path) -> str:
     with suppress(OSError, ValueError, AttributeError):
-        data = json.loads(part.with_name(f"{part.name}.json").read_text())
+        data = parse_json(part.with_name(f"{part.name}.json").read_text())
         value = data.get("validator") or ""
         # a weak one promises no equal bytes
         return "" if value.startswith("W/") else str(value)

@@ -4,7 +4,6 @@ open_clip only warns where a result would be wrong (random weights, the wrong ac
 position embeddings); here all of these are errors.
 """
 
-import json
 import logging
 import math
 import os
@@ -17,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from guidegen.errors import UnknownNameError, WeightsError
+from guidegen.utils.parse import parse_json, read_text
 from guidegen.weights.store import embedded, folder_digest, sha256_file
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -125,7 +125,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise WeightsError(f"there is no folder {folder}")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(read_text(path))
     except FileNotFoundError:
         raise WeightsError(
             f"{path} is missing: a weights file alone does not tell activation and preprocessing"

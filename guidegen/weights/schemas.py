@@ -4,7 +4,6 @@ The modules of the reference packages are built on torch's meta device, which gi
 no numbers.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 import yaml
 
 from guidegen.errors import WeightsError
+from guidegen.utils.parse import parse_json, read_text
 from guidegen.weights.catalog import BIGGAN
 from guidegen.weights.reference import TamingVQGAN, biggan
 
@@ -38,11 +38,9 @@ def read_config(path: Path, backend: str) -> dict[str, Any]:
         WeightsError: it can't be read, or is a config of something else.
     """
     try:
-        if path.stat().st_size > _LONGEST:
-            raise ValueError("too long for a config")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, limit=_LONGEST)
         # never yaml.load: a YAML file can name code, too
-        data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        data = parse_json(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise WeightsError(f"can't read {path}: {' '.join(str(error).split())[:160]}") from error
     if not isinstance(data, dict):

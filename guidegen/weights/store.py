@@ -6,7 +6,6 @@ A model of the store is a folder `<store>/<backend>/<variant>/` with `model.safe
 """
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.errors import OutputError, WeightsError
+from guidegen.utils.parse import parse_json, read_text
 
 MODEL, CONFIG, SOURCE = "model.safetensors", "config.json", "source.json"
+LONGEST_NAME = 100  # file systems take 255 bytes for a folder, with what we add to it
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
 
 
@@ -47,7 +48,7 @@ class Stored:
         Raises:
             WeightsError: they are not what was imported.
         """
-        recorded = json.loads((self.folder / SOURCE).read_text(encoding="utf-8"))
+        recorded = _source(self.folder)
         config = recorded.get("config_sha256")
         # a flipped bit loads silently, so nothing but a digest finds it
         for path, sha256 in ((self.weights, self.sha256), (self.folder / CONFIG, config)):
@@ -74,19 +75,31 @@ def find_stored(name: str) -> Stored | None:
         WeightsError: its folder is damaged.
     """
     backend, _, variant = name.partition("/")
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         return None
     folder = embedded(backend) if variant == "embedded" else store_folder() / backend / variant
     if not (folder / MODEL).is_file():
         return None
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-        return Stored(name, folder, dict(config), str(source["sha256"]))
+        config = parse_json(read_text(folder / CONFIG))
+        return Stored(name, folder, dict(config), str(_source(folder)["sha256"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{folder} is damaged ({type(error).__name__}: {error}); remove it and get {name} again"
         ) from None
+
+
+def _source(folder: Path) -> dict[str, Any]:
+    """What `source.json` says.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no JSON object with a "sha256".
+    """
+    data = parse_json(read_text(folder / SOURCE))
+    if not isinstance(data, dict) or not isinstance(data.get("sha256"), str):
+        raise ValueError(f"{SOURCE} tells no sha256")
+    return data
 
 
 def stored(name: str) -> Stored:

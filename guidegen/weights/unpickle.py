@@ -125,6 +125,8 @@ def read_tensors(path: Path, *, intact: bool = False) -> dict[str, torch.Tensor]
 def _head(path: Path) -> bytes:
     if path.is_dir():
         raise WeightsError(f"{path} is a folder; name the checkpoint file in it")
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path} is no ordinary file; save it first")
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -221,8 +223,10 @@ def _state(path: Path, data: Any) -> dict[str, torch.Tensor]:
             raise WeightsError(
                 f"{path}: {name!r} is a {type(value).__name__}, where a state_dict has a tensor"
             )
-        if value.layout != torch.strided or value.is_quantized or value.is_complex():
-            raise WeightsError(f"{path}: {name} is a {value.dtype} {value.layout} tensor")
+        dense = value.layout == torch.strided and value.device.type == "cpu"
+        if not dense or value.is_quantized or value.is_complex():
+            kind = f"{value.dtype} {value.layout} {value.device.type}"
+            raise WeightsError(f"{path}: {name} is a {kind} tensor; it holds no plain numbers")
     return {name: value.detach() for name, value in data.items()}
 
 

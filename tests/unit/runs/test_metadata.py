@@ -1,16 +1,22 @@
 """What a PNG tells about itself, and how it is read back."""
 
+import json
 import re
 import shlex
+import subprocess
+import time
 import xml.etree.ElementTree as ET
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from guidegen.config import make_config
+from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError
 from guidegen.runs import metadata
+from guidegen.utils.text import is_printable
 
 PROMPT = 'a "red" apple: 苹果 🍎 <&>\x01 | fog:0.3'
 CONFIG = make_config(
@@ -120,10 +126,10 @@ def other(tmp_path, kind):
     ("kind", "says"),
     [
         ("jpg", "JPEG; guidegen's pictures are PNG"),
-        ("txt", "is no image"),
+        ("txt", "no image"),
         ("cut", "x.cut"),
         ("png", "can't be read"),
-        ("dir", "can't read"),
+        ("dir", "is a folder"),
         ("none", "no picture at"),
     ],
 )
@@ -135,9 +141,108 @@ def test_what_can_not_be_read_is_refused(tmp_path, kind, says):
 
 def test_the_command_names_what_is_not_default():
     words = shlex.split(metadata.command(CONFIG))
-    assert words[:3] == ["guidegen", "generate", PROMPT]
+    assert words[:2] == ["guidegen", "generate"]
     assert words[3:7] == ["--negative", "blur, noise", "--negative", "text"]
     assert "--generator" not in words
     assert metadata.command(make_config({"prompt": "a"})) == "guidegen generate a"
     odd = make_config({"prompt": "-5 degrees", "negative": "-x", "metadata": False})
     assert metadata.command(odd) == "guidegen generate --negative=-x --no-metadata -- '-5 degrees'"
+
+
+def test_a_shell_reads_the_command_as_it_was_meant_and_a_terminal_sees_no_escape():
+    prompt = '\x1b]0;title\x07 it\'s \\ a \u202e\x9b2J "cat" $(date) `id` !x 👩‍🚀 苹果\n9'
+    config = make_config({"prompt": prompt, "negative": "$HOME\x1b7", "init_image": "\udcff.png"})
+    text = metadata.command(config)
+    assert all(char.isprintable() or char == "\u200d" for char in text)
+    split = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {text}"], capture_output=True, check=True
+    ).stdout.split(b"\0")
+    assert split[2].decode() == prompt
+    assert b"$HOME\x1b7" in split
+    assert b"\xff.png" in split
+
+
+def forged(tmp_path, data):
+    """A PNG of somebody else's with text under our key."""
+    info = PngInfo()
+    info.add_itxt("guidegen", data if isinstance(data, str) else json.dumps(data))
+    IMAGE.save(tmp_path / "forged.png", pnginfo=info)
+    return tmp_path / "forged.png"
+
+
+GOOD = {"config": {"prompt": "a"}, "scores": {}, "models": {}, "version": "1"}
+
+
+def test_a_smuggled_place_to_write_is_not_honoured(tmp_path):
+    config = {"prompt": "a", "out": "/etc/cron.d/x.png"}
+    record = metadata.read(forged(tmp_path, {**GOOD, "config": config}))
+    assert record.config.out == make_config({"prompt": "a"}).out
+    assert metadata.command(record.config) == "guidegen generate a"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "[" * 100_000,
+        '{"config": ' + '{"a": ' * 100_000,
+        [],
+        7,
+        {**GOOD, "config": []},
+        {**GOOD, "config": {"prompt": "x" * 10_001}},
+        {**GOOD, "config": {"prompt": 7}},
+        {**GOOD, "scores": {"a": "1"}},
+        {**GOOD, "scores": {"a": True}},
+        {**GOOD, "scores": {"a": 10**400}},
+        {**GOOD, "scores": {"a": float("nan")}},
+        {**GOOD, "scores": []},
+        {**GOOD, "models": {"a": 1}},
+        {**GOOD, "models": {"a": "x" * 600}},
+        {**GOOD, "models": {str(i): "" for i in range(300)}},
+        {**GOOD, "version": ["1"]},
+        '{"config": 1' + "0" * 5000 + "}",
+    ],
+)
+def test_forged_metadata_is_refused_in_one_short_line(tmp_path, data):
+    with pytest.raises(InputImageError, match="can't be read") as caught:
+        metadata.read(forged(tmp_path, data))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_prompt_of_fifty_megabytes_is_refused_at_once(tmp_path):
+    path = forged(tmp_path, {**GOOD, "config": {"prompt": "x" * 50_000_000}})
+    began = time.process_time()
+    with pytest.raises(InputImageError, match="that is no prompt"):
+        metadata.read(path)
+    assert time.process_time() - began < 10
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "config": st.dictionaries(st.sampled_from(sorted(RunConfig.model_fields)), _JSON)
+            | st.fixed_dictionaries({"prompt": st.text(), "negative": st.lists(st.text())}),
+            "scores": _JSON | st.dictionaries(st.text(), st.floats()),
+            "models": _JSON | st.dictionaries(st.text(), st.text()),
+            "version": _JSON,
+        },
+    )
+    | st.text()
+)
+def test_whatever_metadata_says_it_is_read_or_refused_and_its_command_is_printable(tmp_path, data):
+    try:
+        record = metadata.read(forged(tmp_path, data))
+    except (InputImageError, UnicodeEncodeError):  # the latter by our own writing of a surrogate
+        return
+    assert all(map(is_printable, metadata.command(record.config)))

@@ -201,3 +201,88 @@ def test_a_run_of_a_newer_guidegen_is_not_guessed_at(tmp_path):
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(InputImageError, match="newer guidegen"):
         Run.load(run.path)
+
+
+def finished(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    run.write("image.png", metadata.save_png(Image.new("RGB", (32, 32), "red"), CONFIG))
+    run.finish({})
+    return run
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_damaged_picture_is_noticed_and_replaced(tmp_path, recorded):
+    run = finished(tmp_path)
+    if not recorded:  # as an older guidegen left it
+        run.files = {}
+        run.save()
+    store = RunStore(tmp_path)
+    assert store.find(CONFIG, DIGEST) == run
+    run.image.write_bytes(run.image.read_bytes()[:-40])
+    assert store.find(CONFIG, DIGEST) is None
+    assert store.create(CONFIG, DIGEST).path == run.path
+    assert not list(run.path.glob("image-*"))
+
+
+def test_another_picture_in_its_place_is_not_taken_for_ours_and_is_kept(tmp_path, caplog):
+    run = finished(tmp_path)
+    Image.new("RGB", (32, 32), "blue").save(run.image)
+    other = run.image.read_bytes()
+    assert RunStore(tmp_path).find(CONFIG, DIGEST) is None
+    assert "not what the run left" in caplog.text
+    RunStore(tmp_path).create(CONFIG, DIGEST)
+    assert not run.image.exists()
+    assert (run.path / "image-2.png").read_bytes() == other
+
+
+def test_a_damaged_video_is_noticed_by_a_call_that_wants_one(tmp_path):
+    config = CONFIG.model_copy(update={"video": True})
+    store = RunStore(tmp_path)
+    run = store.create(config, DIGEST)
+    run.write("image.png", b"png")
+    run.write("progress.mp4", b"video")
+    run.finish({})
+    assert store.find(config, DIGEST) == run
+    (run.path / "progress.mp4").write_bytes(b"vid")
+    assert store.find(config, DIGEST) is None
+    assert store.find(CONFIG, DIGEST) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started": 7},
+        {"started": "yesterday"},
+        {"started": "2026-01-01T00:00:00"},
+        {"scores": {"a": "b"}},
+        {"scores": [1]},
+        {"scores": {"a": float("inf")}},
+        {"models": 3},
+        {"status": None},
+        {"resumed_at": "x"},
+        {"versions": {"torch": 2}},
+        {"format": "1"},
+        {"config": 3},
+    ],
+)
+def test_a_run_json_of_the_wrong_kinds_is_refused_in_one_line(tmp_path, change):
+    run = finished(tmp_path)
+    path = run.path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputImageError, match=r"can't read .*run\.json") as caught:
+        Run.load(run.path)
+    assert "\n" not in str(caught.value)
+    assert RunStore(tmp_path).find(CONFIG, DIGEST) is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "7", '"x"', "\x00", ""])
+def test_a_run_json_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputImageError, match="can't read"):
+        Run.load(tmp_path)
+
+
+def test_a_run_json_that_never_ends_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(InputImageError, match="no ordinary file"):
+        Run.load(tmp_path)
