@@ -101,6 +101,7 @@ def verify(
             continue
         try:
             check()
+            _check_numbers(name)
         except GuidegenError as error:
             damaged.append(name)
             print(f"{name:<32} damaged: {error}", flush=True)
@@ -111,6 +112,17 @@ def verify(
             f"{len(damaged)} damaged: {', '.join(damaged)}; get them again with guidegen models "
             "pull NAME --force (offline: import FILE --name NAME --force)"
         )
+
+
+def _check_numbers(name: str) -> None:
+    """Look at the tensors themselves, which takes torch."""
+    from guidegen.weights.store import find_stored
+
+    model = find_stored(name)
+    if model is not None:
+        from guidegen.weights.convert import check_numbers
+
+        check_numbers(model)
 
 
 @models.command(name="import")

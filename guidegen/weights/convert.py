@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from guidegen.errors import ConfigError, OutputError, WeightsError
 from guidegen.utils.locks import waiting
@@ -30,6 +31,7 @@ from guidegen.weights.store import (
     LONGEST_NAME,
     MODEL,
     SOURCE,
+    Stored,
     make_folder,
     sha256_file,
 )
@@ -206,6 +208,22 @@ def _compare(file: Path, tensors: Mapping[str, torch.Tensor], expected: Shapes) 
         # as they will be stored: what is finite in float64 may not be in float32
         if not bool(tensor.float().isfinite().all()):
             raise WeightsError(f"{file}: {name} holds values that are not finite; get it again")
+
+
+def check_numbers(model: Stored) -> None:
+    """Whether the tensors of a stored model are those that its config promises, and finite.
+
+    Its digest says only that they are what was imported.
+
+    Raises:
+        WeightsError: they are not.
+    """
+    config = normal_config(model.config, model.name.partition("/")[0])
+    try:
+        tensors = load_file(model.weights)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{model.weights} is damaged: {error}") from error
+    _compare(model.weights, tensors, expected_shapes(config, model.name.partition("/")[0]))
 
 
 def _few(names: list[str]) -> str:

@@ -7,6 +7,7 @@ them. Whatever else a file names is refused and listed. There is no way around t
 
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,8 +105,9 @@ def read_tensors(path: Path, *, intact: bool = False) -> dict[str, torch.Tensor]
     head = _head(path)
     if head.startswith(b"PK"):
         packed = _check_zip(path, intact=intact)
-        # mapped into memory, the parts of a large file that are not needed are never read
-        data = _unpickle(path, mmap=not packed)
+        # mapped into memory, the parts of a large file that are not needed are never read; but then
+        # torch does not compare how long a tensor should be with how long it is
+        data = _unpickle(path, mmap=not packed and _lengths_fit(path))
     elif len(head) > 8 and head[8:9] == b"{":
         try:
             data = load_file(path)
@@ -200,6 +202,49 @@ def _unpickle(path: Path, *, mmap: bool) -> Any:
         raise WeightsError(
             f"{path} is cut short or damaged ({_line(error)}); get it again"
         ) from error
+
+
+def _lengths_fit(path: Path) -> bool:
+    """Whether each storage is as long as its tensors say; False where that can't be told.
+
+    A storage that was cut short would go on with the bytes of the next one.
+
+    Raises:
+        WeightsError: one is not.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    try:
+        with FakeTensorMode(), safe_globals(_stubs()):  # no memory, but places in the file
+            data = torch.load(path, weights_only=True)
+        state = data.get("state_dict", data)
+        storages = {
+            name: value.untyped_storage()
+            for name, value in state.items()
+            if isinstance(value, torch.Tensor) and value.device.type == "cpu"
+        }
+        places = {name: storage._checkpoint_offset for name, storage in storages.items()}
+        spans = _spans(path)
+    except Exception:  # torch reads it all then, which compares lengths, and says what is wrong
+        return False
+    for name, storage in storages.items():
+        if spans.get(places[name]) != storage.nbytes():
+            raise WeightsError(
+                f"{path} is damaged: the data of {name} is not as long as it says; get it again"
+            )
+    return True
+
+
+def _spans(path: Path) -> dict[int, int]:
+    """Where each member's content begins in a zip -> its length, in bytes."""
+    found = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for member in archive.infolist():
+            file.seek(member.header_offset)
+            # PKWARE's APPNOTE 4.3.7: 30 bytes, the lengths of name and extra field last
+            name, extra = struct.unpack("<HH", file.read(30)[26:])
+            found[member.header_offset + 30 + name + extra] = member.file_size
+    return found
 
 
 def _refused(path: Path, error: Exception, known: set[str]) -> list[str]:

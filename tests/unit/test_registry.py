@@ -94,3 +94,24 @@ def test_the_same_entry_seen_twice_is_no_clash(install):
 
 def test_ours_are_found_without_torch():
     assert {"collage", "fourier", "pixels"} <= set(registry.backends())
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "SystemExit('bye')", "GeneratorExit()"])
+def test_a_plug_in_that_exits_while_it_is_imported_harms_only_itself(
+    install, tmp_path, monkeypatch, error
+):
+    (tmp_path / "leaving_plug_in.py").write_text(f"raise {error}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    install("good", backend("good"))
+    registry.entry_points("").append(EntryPoint("leaves", "leaving_plug_in:x", registry.GROUP))
+    assert list(registry.backends()) == ["good"]
+    assert error.partition("(")[0] in registry.broken()["leaves"]
+    with pytest.raises(GuidegenError, match="leaves"):
+        registry.find("leaves")
+
+
+def test_a_plug_in_that_exits_while_it_loads_is_an_error(install, monkeypatch):
+    install("leaves", backend("leaves"))
+    monkeypatch.setattr(Backend, "load", lambda *args, **more: sys.exit("bye"))
+    with pytest.raises(GuidegenError, match=r"wanted to exit \(bye\)"):
+        registry.load_generator("leaves", (), size=(16, 16), device="cpu", precision="fp32")

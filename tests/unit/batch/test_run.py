@@ -215,3 +215,36 @@ def test_a_consumer_that_stops_early_leaves_all_in_order(tmp_path, settings, lis
         next(results)
     assert not (folder / ".lock").exists()
     assert len(draw(listed, folder, settings)) == 3
+
+
+FORMULAS = ["=1+1", "+cmd", "-2 degrees", "@SUM(1)", "\t=1", "\uff1d1", "-"]
+
+
+def test_no_cell_of_the_table_is_a_formula_and_the_lines_keep_every_letter(tmp_path, settings):
+    path = tmp_path / "list.jsonl"
+    lines = [{"prompt": f"x {n}", "id": text} for n, text in enumerate(FORMULAS)]
+    lines.append({"prompt": "=HYPERLINK(1)", "negative": ["=2"], "id": "a = b"})
+    path.write_text("\n".join(map(json.dumps, lines)))
+    draw(path, tmp_path / "out", settings)
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    told = rows(tmp_path / "out")
+    for text, line, row in zip(FORMULAS, table, told, strict=False):
+        assert line["id"] == f"'{text.strip()}"
+        assert row["id"] == text.strip()
+    assert (table[-1]["prompt"], table[-1]["negative"]) == ("'=HYPERLINK(1)", "'=2")
+    assert table[-1]["id"] == "a = b"
+    assert told[-1]["prompt"] == "=HYPERLINK(1)"
+    assert float(table[0]["loss"])  # figures stay figures
+
+
+def test_a_damaged_picture_heals_with_the_same_command(tmp_path, settings, listed):
+    folder = tmp_path / "out"
+    whole = draw(listed, folder, settings)
+    before = pictures(folder)
+    path = folder / whole[1].image
+    path.write_bytes(path.read_bytes()[:-30])
+    again = draw(listed, folder, settings)
+    assert sorted(result.reused for result in again) == [False, True, True]
+    assert all(result.status == "finished" for result in again)
+    assert pictures(folder) == before

@@ -17,10 +17,11 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from guidegen.errors import ConfigError, OutputError, WeightsError
+from guidegen.utils.locks import waiting
 from guidegen.weights import store as weights
 from guidegen.weights import unpickle
 from guidegen.weights.catalog import CLIP, read_registry
-from guidegen.weights.convert import import_checkpoint
+from guidegen.weights.convert import check_numbers, import_checkpoint
 from guidegen.weights.schemas import expected_shapes, normal_config, read_config
 from tests.helpers.synthetic import (
     BIGGAN_FAMILIES,
@@ -32,6 +33,7 @@ from tests.helpers.synthetic import (
     vqgan_yaml,
     write_biggan,
     write_lightning,
+    write_stored,
     write_vqgan,
 )
 
@@ -401,3 +403,81 @@ def test_a_flipped_bit_of_weights_or_config_is_found(tmp_path, store, tiny):
         data[offset] ^= 1
         file.write_bytes(data)
     found.check()
+
+
+def rewritten(path, name, change, compression=zipfile.ZIP_STORED):
+    """A checkpoint one of whose members is another, with checksums that are right."""
+    with zipfile.ZipFile(path) as archive:
+        data = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for member, content in data.items():
+            archive.writestr(member, change(content) if member.endswith(name) else content)
+    return path
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    "change", [lambda b: b[: len(b) // 2], lambda b: b + b"1234", lambda b: b""]
+)
+def test_data_of_another_length_than_it_says_is_refused(tmp_path, store, tiny, change, compression):
+    path = rewritten(put(tmp_path, tiny), "/data/3", change, compression)
+    with pytest.raises(WeightsError, match=r"damaged"):
+        import_checkpoint(path, "vqgan/mine", store)
+    assert not (store / "vqgan" / "mine").exists()
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path, store, tiny):
+    state = {name: value.double() for name, value in tiny[1].items()}
+    next(iter(state.values())).view(-1)[0] = 1e300
+    with pytest.raises(WeightsError, match="not finite"):
+        import_checkpoint(put(tmp_path, tiny, state=state), "vqgan/mine", store)
+    next(iter(state.values())).view(-1)[0] = 1e30
+    import_checkpoint(put(tmp_path, tiny, state=state), "vqgan/mine", store)
+
+
+def test_a_tensor_without_memory_is_refused(tmp_path, store, tiny):
+    state = dict(tiny[1])
+    state[next(iter(state))] = state[next(iter(state))].to("meta")
+    with pytest.raises(WeightsError, match="meta tensor"):
+        import_checkpoint(put(tmp_path, tiny, state=state), "vqgan/mine", store)
+
+
+def test_a_pipe_and_a_config_without_end_are_refused(tmp_path, store, tiny):
+    path = put(tmp_path, tiny)
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    with pytest.raises(WeightsError, match="no ordinary file"):
+        import_checkpoint(tmp_path / "pipe.ckpt", "vqgan/mine", store)
+    for text in ("[" * 100_000, "{a: " * 100_000):
+        (tmp_path / "deep.json").write_text(text)
+        with pytest.raises(WeightsError, match="can't read"):
+            import_checkpoint(path, "vqgan/mine", store, config=tmp_path / "deep.json")
+
+
+def test_another_name_may_be_imported_meanwhile(tmp_path, store, tiny):
+    path = put(tmp_path, tiny)
+    (store / ".locks").mkdir(parents=True)
+    with waiting(store / ".locks" / "vqgan--other.lock"):
+        import_checkpoint(path, "vqgan/mine", store)
+    assert weights.installed() == ["vqgan/mine"]
+
+
+def test_names_longer_than_a_folder_can_be_are_refused(tmp_path, store, tiny):
+    with pytest.raises(ConfigError, match="100 characters") as caught:
+        import_checkpoint(put(tmp_path, tiny), f"vqgan/{'x' * 300}", store)
+    assert len(str(caught.value)) < 400
+    assert weights.find_stored(f"vqgan/{'x' * 300}") is None
+
+
+def test_verify_finds_what_an_older_import_let_through(tmp_path, store, tiny):
+    import_checkpoint(put(tmp_path, tiny), "vqgan/mine", store)
+    found = weights.stored("vqgan/mine")
+    check_numbers(found)
+    state = load_file(found.weights)
+    first = next(iter(state))
+    write_stored(found.folder, {**state, first: torch.full_like(state[first], torch.inf)}, tiny[0])
+    found.check()  # its digest is right
+    with pytest.raises(WeightsError, match="not finite"):
+        check_numbers(found)
+    write_stored(found.folder, {**state, first: state[first][:1]}, tiny[0])
+    with pytest.raises(WeightsError, match="misshapen"):
+        check_numbers(found)

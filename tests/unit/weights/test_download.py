@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from guidegen.errors import ConfigError, OutputError, UnknownNameError, WeightsError
-from guidegen.weights import digests, store
+from guidegen.weights import digests, http, store
 from guidegen.weights.catalog import CLIP, Checkpoint, Source, read_registry
 from guidegen.weights.download import fetch, in_hub_cache, offline
 
@@ -53,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         if asked and how != "no-range" and self.headers.get("If-Range") == server.etag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if asked and how == "no-resume":
+            return self.answer(416, b"")
         if start >= len(data):
             return self.answer(416, b"")
         body, cut = data[start:], None
@@ -60,7 +62,21 @@ class Handler(BaseHTTPRequestHandler):
             cut = len(body) // 2
         if how == "stuck":
             cut = 0 if start else len(body) // 2
+        if how == "no-resume":
+            cut = len(body) // 2
+        if how == "stall" and not start:
+            return self.stall(body)
         self.answer(206 if start else 200, body, cut=cut, start=start)
+
+    def stall(self, body):
+        """Send less than a reader asks for at once, then nothing, and keep the connection."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", self.server.etag)
+        self.end_headers()
+        self.wfile.write(body[:1000])
+        self.server.stalled.wait(20)
+        self.close_connection = True
 
     def answer(self, status, body, *, type_="application/octet-stream", cut=None, start=0):
         self.send_response(status)
@@ -94,12 +110,14 @@ class Handler(BaseHTTPRequestHandler):
 def serving(data=DATA):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.data, server.requests, server.etag, server.mended = data, [], '"one"', False
+    server.stalled = threading.Event()
     server.base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield server
     finally:
+        server.stalled.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -354,3 +372,24 @@ def test_a_registry_that_can_t_be_read(tmp_path):
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"r\.toml"):
             read_registry(path)
+
+
+def test_a_server_that_rejects_every_resume_is_given_up_in_one_line(server, tmp_path):
+    with pytest.raises(WeightsError, match="refuses to go on from there"):
+        fetch(checkpoint(server, "no-resume"), tmp_path)
+    assert len(server.requests) <= 4
+    assert fetch(checkpoint(server, "no-resume", "ok"), tmp_path).path.read_bytes() == DATA
+
+
+def test_what_arrived_before_a_stall_is_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http, "_TIMEOUT", 0.5)
+    assert fetch(checkpoint(server, "stall"), tmp_path).path.read_bytes() == DATA
+    assert [asked for _, asked, _ in server.requests] == [None, "bytes=1000-"]
+
+
+def test_a_server_that_sends_a_little_each_time_is_given_up_in_one_line(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(http, "_ATTEMPTS", 3)
+    with pytest.raises(WeightsError, match="broke off after"):
+        fetch(checkpoint(server, "half"), tmp_path)
