@@ -61,6 +61,9 @@ class Atlas:
             ) from None
         self.texture = lru_cache(maxsize=96)(self._texture)
 
+    def __reduce__(self) -> tuple[type["Atlas"], tuple[Path]]:
+        return Atlas, (self.path,)
+
     @property
     def _zip(self) -> zipfile.ZipFile:
         """The archive, opened by this process: a fork shares its parent's place in the file."""
