@@ -45,5 +45,5 @@ def test_a_damaged_patch_is_one_line(tmp_path):
         cut.writestr("patches.jsonl", whole.read("patches.jsonl"))
         name = Atlas(PATCHES).records[0]["file"]
         cut.writestr(name, whole.read(name)[:50])
-    with pytest.raises(WeightsError, match="patch 0 of .* is broken"):
+    with pytest.raises(WeightsError, match=r"patch 0 of .* is broken"):
         Atlas(tmp_path / "p.zip")._texture(0)

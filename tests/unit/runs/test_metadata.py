@@ -8,15 +8,12 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from guidegen.config import RunConfig, make_config
+from guidegen.config import make_config
 from guidegen.errors import InputImageError
 from guidegen.runs import metadata
-from guidegen.utils.text import is_printable
 
 PROMPT = 'a "red" apple: 苹果 🍎 <&>\x01 | fog:0.3'
 CONFIG = make_config(
@@ -215,34 +212,3 @@ def test_a_prompt_of_fifty_megabytes_is_refused_at_once(tmp_path):
     with pytest.raises(InputImageError, match="that is no prompt"):
         metadata.read(path)
     assert time.process_time() - began < 10
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
-)
-
-
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "config": st.dictionaries(st.sampled_from(sorted(RunConfig.model_fields)), _JSON)
-            | st.fixed_dictionaries({"prompt": st.text(), "negative": st.lists(st.text())}),
-            "scores": _JSON | st.dictionaries(st.text(), st.floats()),
-            "models": _JSON | st.dictionaries(st.text(), st.text()),
-            "version": _JSON,
-        },
-    )
-    | st.text()
-)
-def test_whatever_metadata_says_it_is_read_or_refused_and_its_command_is_printable(tmp_path, data):
-    try:
-        record = metadata.read(forged(tmp_path, data))
-    except (InputImageError, UnicodeEncodeError):  # the latter by our own writing of a surrogate
-        return
-    assert all(map(is_printable, metadata.command(record.config)))
