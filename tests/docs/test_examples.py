@@ -1,0 +1,55 @@
+"""The programs in examples/ run, at sizes that take no time."""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+QUICK = {"size": "64", "steps": 2, "starts": 1, "cutouts": 2, "device": "cpu"}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_four_seeds_make_a_row_nearest_first(tmp_path, capsys):
+    row = load("four_seeds").main("a red apple", **QUICK, out=tmp_path)
+    assert row.size == (256, 64)
+    scores = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_every_generator_without_a_download_draws(tmp_path):
+    module = load("every_generator")
+    assert {"collage", "fourier", "pixels", "vqgan/embedded"} <= set(module.names())
+    pictures = module.main("a red apple", **QUICK, out=tmp_path)
+    assert set(pictures) == set(module.names())
+    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
+def test_every_cell_of_the_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []  # kept without: they would be old
+            tree = ast.parse("".join(cell["source"]))
+            for node in tree.body:
+                settings = (
+                    isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "settings"
+                )
+                exec(compile(ast.Module([node], []), path.name, "exec"), names)
+                if settings:
+                    names["settings"] |= QUICK
+    assert names["picture"].image.size == (64, 64)
+    assert names["image"].shape == (1, 3, 64, 64)
+    assert len(names["losses"]) == 3
