@@ -18,25 +18,36 @@ from guidegen.utils.threads import prepare
 
 if TYPE_CHECKING:
     from guidegen.config import RunConfig
-    from guidegen.engine.generate import Picture
+    from guidegen.engine.picture import Picture
+    from guidegen.engine.stream import Stream
+    from guidegen.engine.stream_step import StreamStep
     from guidegen.errors import GuidegenError
-    from guidegen.recorders import Recorder
+    from guidegen.recorders import Recorder, StepCallback
+    from guidegen.utils.stop import Stop
 
 prepare()
 
-__all__ = ["GuidegenError", "Picture", "RunConfig", "generate"]
+__all__ = [
+    "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
+    "generate", "stream",
+]  # fmt: skip
 
 _LAZY = {
     "GuidegenError": "guidegen.errors",
-    "Picture": "guidegen.engine.generate",
+    "Picture": "guidegen.engine.picture",
+    "Recorder": "guidegen.recorders",
     "RunConfig": "guidegen.config",
+    "Stop": "guidegen.utils.stop",
+    "Stream": "guidegen.engine.stream",
+    "StreamStep": "guidegen.engine.stream_step",
 }
 
 
 def generate(
     prompt: str,
     *,
-    recorders: "Sequence[Recorder]" = (),
+    stop: "Stop | None" = None,
+    recorders: "Sequence[StepCallback]" = (),
     progress: bool = False,
     **settings: Any,
 ) -> "Picture":
@@ -44,28 +55,73 @@ def generate(
 
     Args:
         prompt: what to draw: `text:weight:stop`, parts joined by `|`.
-        recorders: watch every step of the loop.
+        stop: set it from another thread, and the picture so far comes back with the status
+            "interrupted"; the same call goes on from there.
+        recorders: see every step of the loop. One that returns a text ends the run with this step;
+            the picture is finished, and the text is its `ended`.
         progress: show a progress bar on stderr.
         settings: any field of `RunConfig`. `out=None` writes nothing to the disk.
 
     Raises:
+        RunInterruptedError: stopped before there was any picture.
         GuidegenError: see `guidegen.errors`; anything that can be refused is refused before work
             starts.
     """
-    from guidegen.config import make_config
-    from guidegen.engine.generate import generate as make_pictures
+    from guidegen.errors import RunInterruptedError
 
-    write = settings.get("out", "") is not None
-    if not write:
-        del settings["out"]
-    config = make_config({"prompt": prompt, **settings})
     watchers = list(recorders)
     if progress:
         from guidegen.recorders.progress import Progress
 
-        watchers.append(Progress(config.prompt))
-    (picture,) = make_pictures([config], recorders=lambda _: watchers, write=write)
-    return picture
+        watchers.append(Progress(prompt))
+    with stream(prompt, stop=stop, recorders=watchers, **settings) as running:
+        for _ in running:
+            pass
+    if running.picture is None:
+        raise RunInterruptedError("stopped before the first step; nothing was made")
+    return running.picture
+
+
+def stream(
+    prompt: str,
+    *,
+    count: int = 1,
+    stop: "Stop | None" = None,
+    recorders: "Sequence[StepCallback]" = (),
+    force: bool = False,
+    **settings: Any,
+) -> "Stream":
+    """Make pictures step by step; each step can be looked at, and the run stopped.
+
+        with guidegen.stream("a red apple", seed=7) as stream:
+            for step in stream:
+                if step.index % 10 == 0:
+                    step.preview(128).show()
+        stream.picture.image
+
+    A run that is stopped (`stream.stop()` or `stop.set()` from any thread) or left before its end
+    keeps the best picture so far and saves its state. The same call goes on from there to the same
+    pixels; that is also how a run is paused. A finished run is found again and has no steps.
+
+    Args:
+        prompt: what to draw: `text:weight:stop`, parts joined by `|`.
+        count: pictures with consecutive seeds, which advance together; each step of each is told.
+        stop: looked at after every step; one can stop several streams.
+        recorders: as those of `generate`; they see all pictures of a batch at once.
+        force: make pictures again although identical runs are finished.
+        settings: any field of `RunConfig`. `out=None` writes nothing to the disk.
+
+    Raises:
+        GuidegenError: see `guidegen.errors`; anything that can be refused is refused by this call.
+    """
+    from guidegen.config import make_configs
+    from guidegen.engine.stream import Stream
+
+    write = settings.get("out", "") is not None
+    if not write:
+        del settings["out"]
+    configs = make_configs({"prompt": prompt, **settings}, count=count)
+    return Stream(configs, stop=stop, recorders=lambda _: list(recorders), write=write, force=force)
 
 
 def __getattr__(name: str) -> Any:

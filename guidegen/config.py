@@ -291,6 +291,20 @@ def make_config(fields: Mapping[str, Any]) -> RunConfig:
         raise ConfigError("; ".join(_explain(problem) for problem in problems)) from None
 
 
+def make_configs(fields: Mapping[str, Any], *, count: int) -> list[RunConfig]:
+    """`count` RunConfigs with consecutive seeds.
+
+    Raises:
+        ConfigError: as `make_config`, or the count is below 1 or leads beyond the last seed.
+    """
+    base = make_config(fields)
+    if count < 1:
+        raise ConfigError(f"count: draw at least 1 picture, not {count}")
+    if base.seed + count - 1 > MAX_SEED:
+        raise ConfigError(f"seed: {count} pictures can begin at {MAX_SEED - count + 1} at most")
+    return [base.model_copy(update={"seed": base.seed + number}) for number in range(count)]
+
+
 def _explain(problem: Any) -> str:
     name = "--" + ".".join(str(part) for part in problem["loc"]).replace("_", "-")
     if problem["type"] == "extra_forbidden":

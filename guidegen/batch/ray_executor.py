@@ -11,17 +11,17 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from guidegen.batch.prompt_list import Job
-from guidegen.batch.ray_worker import STOP_FILE, Worker
-from guidegen.batch.tasks import Outcome, Task, stopped
+from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE, Worker
+from guidegen.batch.tasks import Outcome, Task
 from guidegen.errors import ConfigError, GuidegenError, OutputError
-from guidegen.utils.signals import Stop
+from guidegen.utils.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _WIDTH = 4
 # How often a job is tried whose worker died each time, and a worker that never came up.
 _TRIES = 3
-# Seconds between two looks at the flag of Ctrl-C, and at the cluster's size.
+# Seconds between two looks at the stop, and at the cluster's size.
 _TICK, _GROW_TICK = 0.5, 5.0
 
 
@@ -82,7 +82,7 @@ class Ray:
                 self._connect(ray)
         pool = _Pool(ray, self)
         try:
-            yield from _loop(ray, pool, map(_absolute, waiting), stop)
+            yield from _Driver(ray, pool, map(_absolute, waiting), stop).outcomes()
         finally:
             pool.close()
             if started:
@@ -192,71 +192,116 @@ class _Pool:
         return max(1, int(resources.get("CPU", 0)) // self.cores)
 
 
-def _loop(ray: Any, pool: _Pool, waiting: Iterator[Task], stop: Stop) -> Iterator[Outcome]:
-    again: deque[Task] = deque()
-    more = True
-    trouble = ""
-    interrupted = begun = False
-    stop_file: Path | None = None
-    patience = time.monotonic() + 30
-    try:
-        while True:
-            if (stop or trouble) and stop_file is None and pool.busy:
-                stop_file = _ask_to_stop(pool)
-            draining = bool(stop) or bool(trouble)
-            if not draining:
-                pool.grow()
-                while pool.idle:
-                    task = again.popleft() if again else next(waiting, None) if more else None
-                    if task is None:
-                        more = False
-                        break
-                    if not begun:  # of a driver that was killed while it stopped
-                        (task.jobs[0].config.out / STOP_FILE).unlink(missing_ok=True)
-                        begun = True
-                    worker = pool.idle.pop()
-                    pool.busy[worker.draw.remote(task)] = (worker, task)
-            if not pool.busy and (draining or (not more and not again)):
-                break
-            refs = [*pool.busy, *pool.coming]
-            if not refs:
-                pool.hurry()
-                continue
-            ready, _ = ray.wait(refs, num_returns=1, timeout=_TICK)
-            if not pool.busy and not pool.idle and time.monotonic() > patience:
-                patience = time.monotonic() + 60
-                log.warning("waiting for the cluster to have room for a worker")
-            for ref in ready:
-                if ref in pool.coming:
-                    _arrived(ray, pool, ref)
-                    continue
-                worker, task = pool.busy.pop(ref)
-                try:
-                    outcomes, warnings, why = ray.get(ref)
-                except ray.exceptions.RayError as error:
-                    with suppress(Exception):
-                        ray.kill(worker)
-                    pool.hurry()
-                    yield from _lost(again, task, error)
-                    continue
-                pool.idle.append(worker)
-                for line in warnings:
-                    log.warning("%s", line)
-                if why == "interrupted":
-                    interrupted = True
-                    if not (stop or trouble):  # somebody signalled the worker alone
-                        again.append(_rest(task, outcomes))
-                elif why:
-                    trouble = trouble or why
-                yield from outcomes
-    finally:
-        if stop_file is not None:
-            with suppress(OSError):
-                stop_file.unlink(missing_ok=True)
-    if trouble:
-        raise OutputError(trouble)
-    if stop and (interrupted or more or again):
-        raise stopped(stop.signal)
+class _Driver:
+    """Hands tasks to idle workers until all are done, or until the list is to stop.
+
+    While it drains, no task is handed out and the workers are told to save theirs; what was drawn
+    until then is still yielded. Outcomes come in the order in which workers are done.
+
+    Args:
+        ray: the module.
+        pool: the workers.
+        waiting: tasks, read as workers are idle.
+        stop: set by the caller.
+    """
+
+    def __init__(self, ray: Any, pool: _Pool, waiting: Iterator[Task], stop: Stop) -> None:
+        self.ray, self.pool, self.waiting, self.stop = ray, pool, waiting, stop
+        self.again: deque[Task] = deque()
+        self.exhausted = False
+        self.trouble = ""  # why nothing can be written any more
+        self._stop_file: Path | None = None
+        self._begun = False
+        self._patience = time.monotonic() + 30
+
+    def outcomes(self) -> Generator[Outcome, None, None]:
+        """Draw all tasks.
+
+        Raises:
+            OutputError: nothing can be written any more.
+            GuidegenError: no worker comes up.
+        """
+        try:
+            while True:
+                if self._draining:
+                    self._tell_workers()
+                else:
+                    self.pool.grow()
+                    self._hand_out()
+                if not self.pool.busy and (self._draining or (self.exhausted and not self.again)):
+                    break
+                yield from self._wait()
+        finally:
+            if self._stop_file is not None:
+                with suppress(OSError):
+                    self._stop_file.unlink(missing_ok=True)
+        if self.trouble:
+            raise OutputError(self.trouble)
+
+    @property
+    def _draining(self) -> bool:
+        return bool(self.stop or self.trouble)
+
+    def _hand_out(self) -> None:
+        """Give every idle worker a task; those that failed with a lost worker come first."""
+        while self.pool.idle:
+            task = self.again.popleft() if self.again else next(self.waiting, None)
+            if task is None:
+                self.exhausted = True
+                return
+            if not self._begun:  # of a driver that was killed while it stopped
+                (task.jobs[0].config.out / STOP_FILE).unlink(missing_ok=True)
+                self._begun = True
+            worker = self.pool.idle.pop()
+            self.pool.busy[worker.draw.remote(task)] = (worker, task)
+
+    def _wait(self) -> Iterator[Outcome]:
+        """Take what the next workers to be done bring, or wait a moment for it."""
+        refs = [*self.pool.busy, *self.pool.coming]
+        if not refs:
+            self.pool.hurry()
+            return
+        ready, _ = self.ray.wait(refs, num_returns=1, timeout=_TICK)
+        if not self.pool.busy and not self.pool.idle and time.monotonic() > self._patience:
+            self._patience = time.monotonic() + 60
+            log.warning("waiting for the cluster to have room for a worker")
+        for ref in ready:
+            if ref in self.pool.coming:
+                _arrived(self.ray, self.pool, ref)
+            else:
+                yield from self._done(ref)
+
+    def _done(self, ref: Any) -> Iterator[Outcome]:
+        """A worker is done with its task, or was lost with it."""
+        worker, task = self.pool.busy.pop(ref)
+        try:
+            outcomes, warnings, why = self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:
+            with suppress(Exception):
+                self.ray.kill(worker)
+            self.pool.hurry()
+            yield from _lost(self.again, task, error)
+            return
+        self.pool.idle.append(worker)
+        for line in warnings:
+            log.warning("%s", line)
+        if why == INTERRUPTED:
+            if not self._draining:  # somebody else put the stop file there
+                done = {outcome.job.number for outcome in outcomes}
+                left = [job for job in task.jobs if job.number not in done]
+                self.again.append(replace(task, jobs=left))
+        elif why:
+            self.trouble = self.trouble or why
+        yield from outcomes
+
+    def _tell_workers(self) -> None:
+        """Over the shared folder, since workers take no other call while they draw."""
+        if self._stop_file is not None or not self.pool.busy:
+            return
+        (_, task), *_ = self.pool.busy.values()
+        self._stop_file = task.jobs[0].config.out / STOP_FILE
+        with suppress(OSError):
+            self._stop_file.touch()
 
 
 def _arrived(ray: Any, pool: _Pool, ref: Any) -> None:
@@ -286,18 +331,3 @@ def _lost(again: "deque[Task]", task: Task, error: Exception) -> Iterator[Outcom
     why = " ".join(str(error).split())
     for job in task.jobs:
         yield Outcome(job, f"its worker died, {attempt} times in a row ({why[:160]})")
-
-
-def _rest(task: Task, outcomes: Sequence[Outcome]) -> Task:
-    done = {outcome.job.number for outcome in outcomes}
-    left = [job for job in task.jobs if job.number not in done]
-    return Task(left, task.attempt, task.force)
-
-
-def _ask_to_stop(pool: _Pool) -> Path:
-    """Tell the workers over the shared folder, since they take no other call while they draw."""
-    (_, task), *_ = pool.busy.values()
-    path: Path = task.jobs[0].config.out / STOP_FILE
-    with suppress(OSError):
-        path.touch()
-    return path

@@ -2,23 +2,22 @@
 
 import logging
 import os
-import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from guidegen.batch.tasks import Outcome, Task, draw
-from guidegen.config import RunConfig
-from guidegen.errors import OutputError, RunInterruptedError
+from guidegen.errors import OutputError
 from guidegen.interfaces import Step
-from guidegen.recorders import Recorder
 from guidegen.utils.locks import LOCK
+from guidegen.utils.stop import Stop
 
 # The driver puts it into the batch folder: workers take no other call while they draw.
 STOP_FILE = ".stop"
+INTERRUPTED = "interrupted"
 # Seconds between two looks at it.
 _STOP_TICK = 1.0
 
@@ -44,35 +43,32 @@ class Worker:
         """Draw a task.
 
         Returns:
-            Outcomes, warnings, and what stopped it early: "" | "interrupted" | an OutputError.
+            Outcomes, warnings, and what stopped it early: "" | INTERRUPTED | an OutputError.
         """
         folder = task.jobs[0].config.out
         if not (folder / LOCK).exists():  # the driver holds it
             return [], [], f"{self.name} does not see {folder}; --out must be on shared storage"
         outcomes: list[Outcome] = []
-        heard = _Ear()
+        stop = Stop()
+        watch = _StopFile(folder / STOP_FILE, stop)
+        heard = WarningCollector()
         logger = logging.getLogger("guidegen")
         logger.addHandler(heard)
         try:
-            for outcome in draw(task, self._recorders):
+            for outcome in draw(task, stop, lambda _: [watch]):
                 outcomes.append(replace(outcome, worker=self.name))
-        except RunInterruptedError:
-            return outcomes, heard.lines, "interrupted"
         except OutputError as error:
             return outcomes, heard.lines, str(error)
         finally:
             logger.removeHandler(heard)
-        return outcomes, heard.lines, ""
-
-    def _recorders(self, configs: Sequence[RunConfig]) -> list[Recorder]:
-        return [_StopFile(configs[0].out / STOP_FILE)]
+        return outcomes, heard.lines, INTERRUPTED if stop else ""
 
 
 class _StopFile:
-    """Stops a batch as Ctrl-C would, once the driver has put a file into the batch folder."""
+    """Sets a `Stop` once the driver has put a file into the batch folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, stop: Stop) -> None:
+        self.path, self.stop = path, stop
         self._looked = time.monotonic()
 
     def __call__(self, step: Step) -> None:
@@ -80,14 +76,10 @@ class _StopFile:
         if time.monotonic() - self._looked >= _STOP_TICK:
             self._looked = time.monotonic()
             if self.path.exists():
-                self._looked = float("inf")
-                signal.raise_signal(signal.SIGTERM)  # Ray's workers block SIGINT
-
-    def close(self) -> None:
-        """Nothing is open."""
+                self.stop.set("the driver stopped")
 
 
-class _Ear(logging.Handler):
+class WarningCollector(logging.Handler):
     """Keeps warnings, to be told by the driver."""
 
     def __init__(self) -> None:
@@ -95,4 +87,5 @@ class _Ear(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text of a warning."""
         self.lines.append(record.getMessage())

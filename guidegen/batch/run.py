@@ -5,7 +5,6 @@ What was done is known by the finished run directories (found by the engine, by 
 """
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -16,14 +15,12 @@ from typing import Protocol
 from guidegen.batch.gallery import THUMBNAILS, Gallery
 from guidegen.batch.prompt_list import Job, PromptList
 from guidegen.batch.results import FAILED, FINISHED, Result, ResultLog
-from guidegen.batch.tasks import Outcome, Task, draw, stopped, tasks
+from guidegen.batch.tasks import Outcome, Task, draw, tasks
 from guidegen.config import RunConfig
-from guidegen.errors import RunInterruptedError
-from guidegen.interfaces import Step
-from guidegen.recorders import Recorder
+from guidegen.recorders import StepCallback
 from guidegen.runs.store import IMAGE, check_writable
 from guidegen.utils.locks import locked
-from guidegen.utils.signals import Stop, deferred
+from guidegen.utils.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +44,10 @@ class Executor(Protocol):
 
         Args:
             waiting: read as there is room.
-            stop: true once a signal came: no new task then.
+            stop: once it is set, what is at hand is saved and no new task begun.
             watch: told how far a task is, where that is known.
 
         Raises:
-            RunInterruptedError: stopped.
             OutputError: nothing can be written any more.
         """
 
@@ -64,33 +60,16 @@ class Local:
     def run(self, waiting: Iterator[Task], stop: Stop, watch: Watch | None) -> Outcomes:
         """See `Executor`."""
 
-        def recorders(configs: Sequence[RunConfig]) -> list[Recorder]:
-            return [_Watcher(len(configs), stop, watch)]
+        def recorders(configs: Sequence[RunConfig]) -> list[StepCallback]:
+            if watch is None:
+                return []
+            return [lambda step: watch(len(configs), step.index, step.total)]
 
         for task in waiting:
             if stop:
-                raise stopped(stop.signal)
-            with closing(draw(task, recorders)) as outcomes:
+                return
+            with closing(draw(task, stop, recorders)) as outcomes:
                 yield from outcomes
-
-
-class _Watcher:
-    """Tells how far a batch is, and hands a signal on that came before its loop began."""
-
-    def __init__(self, jobs: int, stop: Stop, watch: Watch | None) -> None:
-        self.jobs, self.stop, self.watch = jobs, stop, watch
-        self._raised = False
-
-    def __call__(self, step: Step) -> None:
-        """Take note of a step."""
-        if self.stop and not self._raised:
-            self._raised = True
-            signal.raise_signal(self.stop.signal)
-        if self.watch is not None:
-            self.watch(self.jobs, step.index, step.total)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def run_list(
@@ -100,6 +79,7 @@ def run_list(
     *,
     force: bool = False,
     retry_failed: bool = False,
+    stop: Stop | None = None,
     watch: Watch | None = None,
 ) -> Generator[Result, None, None]:
     """Draw a list into a folder; yields what becomes of each job.
@@ -110,19 +90,19 @@ def run_list(
         executor: draws.
         force: draw again what is finished, and what failed.
         retry_failed: draw only what failed in an earlier call; else that is only told again.
+        stop: once it is set the list ends early; the same call goes on.
         watch: told how far the jobs at hand are.
 
     Raises:
-        RunInterruptedError: after Ctrl-C; the same command goes on.
         OutputError: the folder can't be written, or another process draws into it.
     """
     check_writable(folder)
+    stop = Stop() if stop is None else stop
     with ExitStack() as stack:
         stack.enter_context(locked(folder, "this list"))
         _sweep(folder)
         results = ResultLog(folder, jobs)
         stack.callback(results.close)
-        stop = stack.enter_context(deferred())
         gallery = Gallery(folder, jobs.path.name, results, jobs.total)
         shown = time.monotonic()
         try:
@@ -143,15 +123,10 @@ def run_list(
             yield from _drain(told)
         except GeneratorExit:
             raise
-        except RunInterruptedError as error:
-            _finish(gallery, results, whole=False)
-            raise stopped(error.exit_code - 128) from None
         except BaseException:
             _finish(gallery, results, whole=False)
             raise
-        _finish(gallery, results, whole=True)
-        if stop:  # it came too late to stop anything, but whoever sent it wants to know
-            raise stopped(stop.signal)
+        _finish(gallery, results, whole=not stop)
 
 
 def _sweep(folder: Path) -> None:

@@ -6,7 +6,7 @@ The same code draws on one machine and in a worker of a cluster.
 import errno
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,10 +16,11 @@ from guidegen.batch.prompt_list import Job
 from guidegen.config import RunConfig
 from guidegen.engine.generate import generate as make_pictures
 from guidegen.engine.resolve import batch_key, resolve
+from guidegen.engine.stream import Recorders
 from guidegen.errors import GuidegenError, OutputError, RunInterruptedError
 from guidegen.guidance.evaluate import is_out_of_memory
-from guidegen.recorders import Recorder
 from guidegen.utils.failpoints import failpoint
+from guidegen.utils.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ _WINDOW = 64
 _NO_ROOM = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 )
-
-Recorders = Callable[[Sequence[RunConfig]], Sequence[Recorder]]
 
 
 @dataclass
@@ -71,16 +70,6 @@ class Outcome:
     worker: str = ""
 
 
-def stopped(number: int) -> RunInterruptedError:
-    """The error of a list that a signal stopped."""
-    error = RunInterruptedError(
-        "stopped; finished pictures are kept and those at hand are saved; "
-        "the same command goes on from here"
-    )
-    error.exit_code = 128 + number
-    return error
-
-
 def tasks(jobs: Iterator[Job], *, width: int, force: bool) -> Iterator[Task]:
     """Bring together what can advance together, a window of jobs at a time.
 
@@ -107,25 +96,30 @@ def _together(job: Job) -> str:
         return f"job {job.number}"
 
 
-def draw(task: Task, recorders: Recorders | None = None) -> Generator[Outcome, None, None]:
+def draw(
+    task: Task, stop: Stop, recorders: Recorders | None = None
+) -> Generator[Outcome, None, None]:
     """Draw the pictures of a task; yields each as soon as it is finished or has failed.
 
-    When several are drawn together and something fails, those that are not finished are tried
-    again: in halves where memory ran out, else one by one.
+    Once `stop` is set the pictures at hand are saved, and no outcome tells of them. When several
+    are drawn together and something fails, those that are not finished are tried again: in halves
+    where memory ran out, else one by one.
 
     Raises:
-        RunInterruptedError: a signal stopped it; what was begun can go on.
         OutputError: nothing can be written any more.
     """
     waiting = deque([task])
-    while waiting:
+    while waiting and not stop:
         part = waiting.popleft()
         left = {_name(job.config): job for job in part.jobs}
         try:
             for job in part.jobs:
                 failpoint("job", f"{job.config.prompt}#{part.attempt}")
             configs = [job.config for job in part.jobs]
-            for picture in make_pictures(configs, recorders=recorders, force=part.force):
+            pictures = make_pictures(configs, stop=stop, recorders=recorders, force=part.force)
+            for picture in pictures:
+                if picture.status != "finished":
+                    continue
                 job = left.pop(_name(picture.config))
                 assert picture.run is not None
                 yield Outcome(

@@ -11,8 +11,10 @@ from guidegen.batch.prompt_list import PromptList, PromptListError
 from guidegen.batch.variables import parse_variable
 from guidegen.cli.generate import DRAW, Flag, declare, signature
 from guidegen.config import RunConfig, read_toml
-from guidegen.errors import ConfigError, GuidegenError, OutputError
+from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
 from guidegen.runs import store
+from guidegen.utils.signals import stopping_on_signals
+from guidegen.utils.stop import Stop
 
 if TYPE_CHECKING:
     from guidegen.batch.results import Result
@@ -108,20 +110,29 @@ def _draw(
     total = jobs.total - len(jobs.repeats)
     progress = None if quiet or retry_failed else ListProgress(total)
     failed = 0
+    stop = Stop()
     results = run_list(
-        jobs, folder, executor, force=force, retry_failed=retry_failed,
+        jobs, folder, executor, force=force, retry_failed=retry_failed, stop=stop,
         watch=None if progress is None else progress.step,
     )  # fmt: skip
     try:
-        for result in results:
-            failed += result.status == "failed"
-            if result.status == "finished":
-                # The path alone, and at once, so that scripts can use it.
-                print(folder / result.image, flush=True)
-            _report(jobs.path, result, progress)
+        with stopping_on_signals(stop):
+            for result in results:
+                failed += result.status == "failed"
+                if result.status == "finished":
+                    # The path alone, and at once, so that scripts can use it.
+                    print(folder / result.image, flush=True)
+                _report(jobs.path, result, progress)
     finally:
         if progress is not None:
             progress.close()
+    if stop:
+        error = RunInterruptedError(
+            "stopped; finished pictures are kept and those at hand are saved; "
+            "the same command goes on from here"
+        )
+        error.exit_code = 128 + stop.signal
+        raise error
     if not quiet:
         print(f"gallery: {folder / 'index.html'}", file=sys.stderr)
     if failed:

@@ -17,9 +17,11 @@ from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
 from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.prompt.loss_terms import parse_loss_term
 from guidegen.runs import store
+from guidegen.utils.signals import stopping_on_signals
+from guidegen.utils.stop import Stop
 
 if TYPE_CHECKING:
-    from guidegen.engine.generate import Picture
+    from guidegen.engine.picture import Picture
 
 _SHORT = {"generator": "-g", "out": "-o"}
 # As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
@@ -113,18 +115,25 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
         label = batch[0].prompt[:40] if len(batch) == 1 else f"{len(batch)} pictures"
         return [] if quiet else [Progress(label)]
 
-    finished = 0
+    finished = kept = 0
+    stop = Stop()
     try:
-        for picture in make_pictures(configs, recorders=recorders, force=force):
-            finished += 1
-            # The path alone, and at once, so that scripts can use it.
-            print(picture.path, flush=True)
-            if not quiet:
-                _note(_summary(picture))
+        with stopping_on_signals(stop):
+            for picture in make_pictures(configs, stop=stop, recorders=recorders, force=force):
+                if picture.status == "interrupted":
+                    kept += 1
+                    continue
+                finished += 1
+                # The path alone, and at once, so that scripts can use it.
+                print(picture.path, flush=True)
+                if not quiet:
+                    _note(_summary(picture))
     except KeyboardInterrupt:
         raise RunInterruptedError(
             f"stopped; {finished} of {len(configs)} pictures were finished and are kept"
         ) from None
+    if stop:
+        raise RunInterruptedError.by(stop.signal, kept)
 
 
 def _summary(picture: "Picture") -> str:

@@ -1,6 +1,6 @@
 """From resolved configs to the objects that do the work."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,7 +45,7 @@ class Guidance:
 
 def make_steps(
     session: Session, guidance: Guidance, config: RunConfig, resume: LoopState | None
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """The steps of a batch, from their starts or from where they were stopped.
 
     Args:
@@ -73,7 +73,7 @@ def make_steps(
     if config.ema:
         steps = averaged(steps, config.ema, generator.decode, resume=resume)
     comparable = partial(measures_the_same, objective, settings)
-    return best_so_far(steps, comparable=comparable, resume=resume)
+    yield from best_so_far(steps, comparable=comparable, resume=resume)
 
 
 def make_guidance(session: Session, config: RunConfig, candidates: Sequence[Candidate]) -> Guidance:

@@ -9,7 +9,7 @@ from torch import Tensor
 from guidegen.config import MAX_SIDE
 from guidegen.interfaces import Images
 from guidegen.media.decode import decode
-from guidegen.ops import to_bytes
+from guidegen.ops import resize, to_bytes
 
 
 def read_init(path: Path, size: tuple[int, int]) -> Images:
@@ -47,3 +47,12 @@ def _to_images(plain: Image.Image) -> Images:
 def to_pil(image: Tensor) -> Image.Image:
     """A picture [3, H, W] in [0, 1] as 8-bit RGB, rounded to the nearest level."""
     return Image.fromarray(to_bytes(image).cpu().numpy(), "RGB")
+
+
+@torch.no_grad()
+def preview(image: Tensor, size: int) -> Image.Image:
+    """A picture [3, H, W] in [0, 1] whose longer side is at most `size`; never enlarged."""
+    height, width = image.shape[-2:]
+    scale = min(1.0, size / max(height, width))
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return to_pil(resize(image[None].float(), small)[0])

@@ -1,17 +1,19 @@
 """Recorders watch the Steps of a run and write something down; none of them changes anything.
 
-They are given a place to write by the engine and know nothing of run directories.
+They are given a place to write by the engine and know nothing of run directories. What a recorder
+returns may end the run: a text says why.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 
-__all__ = ["Every", "Harmless", "Recorder", "Write", "record"]
+__all__ = ["BestEffort", "Recorder", "Recording", "StepCallback", "Write"]
 
 log = logging.getLogger(__name__)
 
@@ -23,53 +25,67 @@ Write = Callable[[str, bytes], object]
 class Recorder(Protocol):
     """Watches the Steps of one run."""
 
-    def __call__(self, step: Step) -> None:
-        """Take note of a step. Must not wait for the device at every step."""
+    def __call__(self, step: Step) -> str | None:
+        """Take note of a step. Must not wait for the device at every step.
+
+        Returns:
+            Why the run is to end with this step as a finished picture; None or "" goes on.
+        """
 
     def close(self) -> None:
         """Finish what is half written; called once, also when the run breaks off."""
 
 
-def record(steps: Iterable[Step], recorders: Sequence[Recorder]) -> Generator[Step, None, None]:
-    """Show every step to every recorder, then pass it on.
-
-    All recorders are closed on any exit: the end, an error in the loop or in a recorder, Ctrl-C, or
-    a consumer that stops early. For the last of these wrap the result in `contextlib.closing`.
-    """
-    with ExitStack() as stack:
-        for recorder in recorders:
-            stack.callback(recorder.close)
-        for step in steps:
-            for recorder in recorders:
-                recorder(step)
-            yield step
+# A recorder, or a plain function that has nothing to close.
+StepCallback: TypeAlias = Recorder | Callable[[Step], object]
 
 
-class Every:
-    """Shows a recorder each n-th step, and the last.
+class Recording:
+    """Shows steps to recorders, and closes them all once, on any exit.
+
+    A recorder that is a plain function needs no `close`. Only a text counts as an answer: functions
+    return all sorts of things. One that raises StopIteration ends the run too.
 
     Args:
-        n: 1 shows all.
-        recorder: who watches.
+        recorders: all of them see every step.
     """
 
-    def __init__(self, n: int, recorder: Recorder) -> None:
-        if n < 1:
-            raise ValueError(f"every {n} steps is not possible; n starts at 1")
-        self.n = n
-        self.recorder = recorder
+    def __init__(self, recorders: Iterable[StepCallback]) -> None:
+        self._recorders = list(recorders)
 
-    def __call__(self, step: Step) -> None:
-        """Pass the step on, if it is its turn."""
-        if step.index % self.n == 0 or step.index == step.total:
-            self.recorder(step)
+    def __call__(self, step: Step) -> str:
+        """Show a step to all; the first answer that ends the run, or "" to go on."""
+        ending = ""
+        for recorder in self._recorders:
+            try:
+                answer = recorder(step)
+            except StopIteration as stop:
+                answer = str(stop.value or "a recorder raised StopIteration")
+            if isinstance(answer, str):
+                ending = ending or answer
+        return ending
 
     def close(self) -> None:
-        """Close the recorder."""
-        self.recorder.close()
+        """Close all, whatever one of them raises."""
+        recorders, self._recorders = self._recorders, []
+        with ExitStack() as stack:
+            for recorder in recorders:
+                if isinstance(recorder, Recorder):
+                    stack.callback(recorder.close)
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-class Harmless:
+class BestEffort:
     """A recorder whose file is worth less than the run: that it can't be written is a warning.
 
     Args:
@@ -80,13 +96,14 @@ class Harmless:
         self.recorder = recorder
         self._failed = False
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Step) -> str | None:
         """Pass the step on."""
         if not self._failed:
             try:
-                self.recorder(step)
+                return self.recorder(step)
             except OutputError as error:
                 self._warn(error)
+        return None
 
     def close(self) -> None:
         """Close the recorder."""

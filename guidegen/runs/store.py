@@ -74,6 +74,8 @@ class Run:
         resumed_at: the steps at which it went on after it was stopped or killed.
         notes: what one should know of it, like a smaller micro-batch.
         files: name -> SHA-256 of what a finished run left, so that damage is noticed.
+        ended: why it ended before its last step; "" where it did not.
+        last_step: the step whose picture it is.
     """
 
     path: Path
@@ -92,6 +94,8 @@ class Run:
     resumed_at: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+    last_step: int | None = None
 
     @property
     def image(self) -> Path:
@@ -102,11 +106,18 @@ class Run:
         """Write one file of the run as `write_atomic` does."""
         return write_atomic(self.path / name, data)
 
-    def finish(self, scores: Mapping[str, float], *, status: str = "finished") -> None:
+    def finish(
+        self,
+        scores: Mapping[str, float],
+        *,
+        status: str = "finished",
+        ended: str = "",
+        last_step: int | None = None,
+    ) -> None:
         """Note how the run ended; write the picture first, so that "finished" is never a lie."""
         stopped = datetime.now(UTC)
         self.scores = {name: float(value) for name, value in scores.items()}
-        self.status = status
+        self.status, self.ended, self.last_step = status, ended, last_step
         self.finished = stopped.isoformat(timespec="milliseconds")
         self.seconds = round((stopped - datetime.fromisoformat(self.started)).total_seconds(), 3)
         found = {name: sha256_of(self.path / name) for name in (IMAGE, VIDEO)}
@@ -236,14 +247,15 @@ class RunStore:
     def find(self, config: RunConfig, digest: str) -> Run | None:
         """The finished run of this digest, if its picture is still there, and still that picture.
 
-        A picture with metadata does not serve a call that wants none, nor the other way round; nor
-        does a run without a video serve a call that wants one.
+        One that ended before its last step does not serve: it can go on. Nor does a picture with
+        metadata serve a call that wants none, nor the other way round, nor a run without a video a
+        call that wants one.
         """
         path = self.place(config, digest)
         with suppress(InputImageError):
             run = Run.load(path)
-            usable = run.status == "finished" and run.config.metadata == config.metadata
-            if not usable:
+            usable = run.status == "finished" and not run.ended
+            if not usable or run.config.metadata != config.metadata:
                 return None
             for name in (IMAGE, VIDEO) if config.video else (IMAGE,):
                 if not run.intact(name):

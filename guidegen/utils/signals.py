@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks for a stop after the step, the second leaves at once.
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks for a stop after the step, the second leaves at once.
 
 Torch-free. An exception raised from a signal handler could land anywhere, also in the middle of an
-update; so the handler only sets a flag, and the loop looks at it between two steps.
+update; so the handler only sets the `Stop` that the run looks at between two steps.
 """
 
 import os
@@ -11,43 +11,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from guidegen.utils.stop import Stop
 
-
-class Stop:
-    """Whether a stop was asked for.
-
-    Attributes:
-        signal: number of the signal that asked; 0 while none did.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __bool__(self) -> bool:
-        return self.signal != 0
-
-    @property
-    def exit_code(self) -> int:
-        """What shells show for a program that a signal ended: 130 or 143."""
-        return 128 + self.signal
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
-            os._exit(128 + number)
-        self.signal = number
+# Windows has no SIGHUP
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 @contextmanager
-def deferred() -> Iterator[Stop]:
-    """Within this block signals only set the flag; outside the main thread there is none to see."""
-    stop = Stop()
+def stopping_on_signals(stop: Stop) -> Iterator[None]:
+    """Within this block signals set `stop`; a signal that was ignored stays so (nohup).
+
+    Does nothing outside the main thread, which no signal reaches.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
-    before = {number: signal.signal(number, stop._on_signal) for number in _SIGNALS}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop:
+            os._exit(128 + number)
+        stop.set(signal.Signals(number).name, signal=number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    taken = [number for number, handler in before.items() if handler != signal.SIG_IGN]
     try:
-        yield stop
+        for number in taken:
+            signal.signal(number, on_signal)
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in taken:
+            signal.signal(number, before[number])

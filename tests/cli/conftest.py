@@ -24,6 +24,8 @@ class FakePicture:
     run: Any
     scores: dict[str, float]
     reused: bool = False
+    status: str = "finished"
+    ended: str = ""
 
 
 class FakeEngine(ModuleType):
@@ -34,7 +36,7 @@ class FakeEngine(ModuleType):
         self.calls = []
         self.before = lambda index: None
 
-    def generate(self, configs, *, recorders=None, write=True, force=False):
+    def generate(self, configs, *, stop=None, recorders=None, write=True, force=False):
         self.calls.append({"configs": list(configs), "force": force})
         if recorders:
             recorders(configs)

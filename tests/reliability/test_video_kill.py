@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from guidegen.recorders import record
 from guidegen.recorders.video import LiveVideo
 from guidegen.utils.files import replacing
+from tests.helpers.recording import record
 from tests.helpers.tiny_clip import make_tiny_clip
 from tests.helpers.videos import frames, playable, step, which
 from tests.reliability.harness import guidegen, pictures

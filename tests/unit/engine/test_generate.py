@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 import guidegen
 from guidegen.config import make_config
 from guidegen.engine import generate as engine
+from guidegen.engine.resolve import resolve
 from guidegen.errors import (
     ConfigError,
     InputImageError,
@@ -73,20 +74,16 @@ def test_the_same_command_finds_the_finished_run(tmp_path):
     assert fourth.reused
 
 
-def test_stopping_keeps_the_pictures_so_far(tmp_path):
-    class Impatient:
-        def __call__(self, step):
-            if step.index == 3:
-                raise KeyboardInterrupt
-
-        def close(self):
-            pass
+def test_a_keyboard_interrupt_keeps_the_pictures_so_far(tmp_path):
+    def impatient(step):
+        if step.index == 3:
+            raise KeyboardInterrupt
 
     with pytest.raises(RunInterruptedError, match="kept"):
         make(
             config("a cat", tmp_path, seed=1),
             config("a dog", tmp_path, seed=1),
-            recorders=lambda batch: [Impatient()],
+            recorders=lambda batch: [impatient],
         )
     runs = [Run.load(path.parent) for path in tmp_path.glob("*/run.json")]
     assert [run.status for run in runs] == ["interrupted"] * 2
@@ -136,7 +133,7 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
     def never(*args):
         raise AssertionError("work started")
 
-    monkeypatch.setattr(engine, "open_session", never)
+    monkeypatch.setattr("guidegen.engine.stream.open_session", never)
     good = config("a cat", tmp_path)
     text = tmp_path / "text.png"
     text.write_text("no image")
@@ -161,7 +158,7 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
 
 
 def test_resolved_configs_name_what_was_used():
-    resolved = engine.resolve(make_config({"prompt": "a cat"}))
+    resolved = resolve(make_config({"prompt": "a cat"}))
     assert (resolved.steps, resolved.size, resolved.cutouts) == (60, "512", 8)
     assert resolved.device in ("cpu", "cuda", "mps")
-    assert engine.resolve(resolved) == resolved
+    assert resolve(resolved) == resolved

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 from guidegen.media.images import to_pil
-from guidegen.recorders import Every, Recorder, record
+from guidegen.recorders import Recorder, Recording
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.progress import Progress
 from guidegen.recorders.trajectory import Trajectory, read_trajectory
 from guidegen.utils.files import write_atomic
+from tests.helpers.recording import record
 
 
 def step(index, total=4, batch=2):
@@ -55,6 +56,27 @@ def test_every_step_is_shown_and_passed_on():
     assert isinstance(spy, Recorder)
     assert [each.index for each in record(steps(), [spy])] == spy.seen == [0, 1, 2, 3, 4]
     assert spy.closed == 1
+
+
+def test_a_text_that_a_recorder_returns_ends_the_run_and_nothing_else_does():
+    spy = Spy()
+    answers = [None, "", True, 7, "sharp enough", "later"]
+    assert Recording([spy, *(lambda step, a=a: a for a in answers)])(step(0)) == "sharp enough"
+    assert Recording([lambda step: True])(step(0)) == ""
+    assert spy.seen == [0]
+
+
+def test_a_recorder_that_raises_stopiteration_ends_the_run():
+    def enough(step):
+        raise StopIteration
+
+    assert "StopIteration" in Recording([enough])(step(0))
+
+
+def test_a_plain_function_has_nothing_to_close():
+    seen = []
+    list(record(steps(), [lambda step: seen.append(step.index)]))
+    assert seen == [0, 1, 2, 3, 4]
 
 
 def test_an_error_in_the_loop_closes_all():
@@ -102,15 +124,6 @@ def test_ctrl_c_in_the_loop_closes_all():
     with pytest.raises(KeyboardInterrupt):
         list(record(interrupted(), [spy]))
     assert spy.closed == 1
-
-
-def test_every_third_and_the_last():
-    spy = Spy()
-    list(record(steps(7), [Every(3, spy)]))
-    assert spy.seen == [0, 3, 6, 7]
-    assert spy.closed == 1
-    with pytest.raises(ValueError, match="starts at 1"):
-        Every(0, spy)
 
 
 @pytest.mark.parametrize("flush_every", [1, 2, 100])

@@ -7,9 +7,10 @@ import pytest
 
 from guidegen.errors import OutputError
 from guidegen.media import video_encoder
-from guidegen.recorders import Harmless, Recorder, record
+from guidegen.recorders import BestEffort, Recorder
 from guidegen.recorders.video import LiveVideo
 from guidegen.utils.files import replacing
+from tests.helpers.recording import record
 from tests.helpers.videos import about, frames, psnr, step, which
 
 
@@ -169,7 +170,7 @@ def test_a_full_disk_at_the_end_keeps_the_part(tmp_path, monkeypatch, place):
 
 
 def test_a_video_is_not_worth_the_run(tmp_path, caplog):
-    steps = record((step(i) for i in range(5)), [Harmless(live(tmp_path / "not there"))])
+    steps = record((step(i) for i in range(5)), [BestEffort(live(tmp_path / "not there"))])
     assert [each.index for each in steps] == [0, 1, 2, 3, 4]
     assert "not there" in caplog.text
     assert "the run goes on" in caplog.text

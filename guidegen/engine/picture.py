@@ -1,0 +1,161 @@
+"""From a step to a finished picture: full size, scores, metadata, files."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from guidegen.config import RunConfig
+from guidegen.engine.build import Guidance
+from guidegen.engine.models import Session
+from guidegen.engine.resolve import device_name
+from guidegen.guidance.targets import similarity
+from guidegen.interfaces import Images, LoopState, Step
+from guidegen.media.images import to_pil
+from guidegen.ops import rows
+from guidegen.runs import metadata
+from guidegen.runs.snapshots import newest_state, remove_states
+from guidegen.runs.store import IMAGE, Run, RunStore, picture_path
+from guidegen.utils.files import write_atomic
+from guidegen.utils.versions import own_version
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture that a run made.
+
+    Attributes:
+        config: what was really used, with every default filled in.
+        image: the picture.
+        path: where the PNG lies; None if nothing was written.
+        run: the run directory; None if nothing was written.
+        scores: name -> figure.
+        reused: an identical finished run was found, so nothing was computed.
+        status: "finished", or "interrupted": the best so far of a run that can go on.
+        ended: why it ended before its last step; "" where it did not.
+    """
+
+    config: RunConfig
+    image: Image.Image
+    path: Path | None
+    run: Run | None
+    scores: dict[str, float] = field(default_factory=dict)
+    reused: bool = False
+    status: str = "finished"
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a run ended before its last step.
+
+    Attributes:
+        status: "finished": the picture so far is the picture; "interrupted": it is to go on.
+        why: in a few words.
+    """
+
+    status: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PictureTask:
+    """One picture to make.
+
+    Attributes:
+        index: its number in this call, of `total`.
+        total: pictures of this call.
+        config: resolved.
+        digest: over everything that changes its pixels; "" if nothing is written.
+        state: where an earlier try stopped.
+    """
+
+    index: int
+    total: int
+    config: RunConfig
+    digest: str = ""
+    state: LoopState | None = None
+
+    def finished(self) -> Run | None:
+        """The run that made this picture before."""
+        return RunStore(self.config.out).find(self.config, self.digest)
+
+    def stopped(self) -> LoopState | None:
+        """Where a run of it was stopped or killed."""
+        folder = RunStore(self.config.out).place(self.config, self.digest)
+        return newest_state(folder, device=device_name(self.config.device))
+
+
+def digest_of(config: RunConfig, session: Session) -> str:
+    """Over everything that changes the pixels, and that includes this code."""
+    return config.digest({**session.digests, "guidegen": own_version()})
+
+
+def similarities(guidance: Guidance, images: Images, row: int) -> dict[str, float]:
+    """Cosine of one candidate's picture [1, 3, H, W] and its prompt in the space of each CLIP."""
+    evaluator = guidance.evaluator
+    words = len(evaluator.candidates[row].prompts)
+    return {
+        perceptor.name: similarity(perceptor, guidance.targets[perceptor.name][row], images, words)
+        for perceptor, _ in evaluator.perceptors
+    }
+
+
+@torch.no_grad()
+def render(guidance: Guidance, step: Step, row: int) -> tuple[Image.Image, dict[str, float]]:
+    """The picture of a step at its full size, and how near each CLIP finds it to the prompt."""
+    generator = guidance.evaluator.generator
+    latents = rows(step.latents, slice(row, row + 1))
+    images = generator.decode(latents, size=generator.size)
+    scores = {"loss": float(step.losses["total"][row])}
+    for name, value in similarities(guidance, images, row).items():
+        scores[f"similarity {name}"] = value
+    return to_pil(images[0]), scores
+
+
+def write_picture(
+    session: Session,
+    run: Run | None,
+    task: PictureTask,
+    image: Image.Image,
+    scores: dict[str, float],
+    *,
+    step: Step,
+    ending: Ending | None,
+) -> Picture:
+    """Write a picture into its run and note there how the run ended.
+
+    Args:
+        session: loaded models.
+        run: None writes nothing.
+        task: whose picture it is.
+        image: at full size.
+        scores: name -> figure.
+        step: the last of the run.
+        ending: None at the end of all steps. Else the state stays, so that the run can go on.
+    """
+    status, why = (ending.status, ending.why) if ending else ("finished", "")
+    path = None
+    if run is not None:
+        data = metadata.save_png(image, task.config, scores=scores, models=session.digests)
+        path = _copy_out(run.write(IMAGE, data), data, task)
+        run.finish(scores, status=status, ended=why, last_step=step.index)
+        if ending is None:
+            remove_states(run.path)
+    return Picture(task.config, image, path, run, scores, status=status, ended=why)
+
+
+def reuse(run: Run, task: PictureTask) -> Picture:
+    """The picture of a run that was finished earlier."""
+    remove_states(run.path)  # there are some if it was killed just before it had removed them
+    path = _copy_out(run.image, run.image.read_bytes(), task)
+    with Image.open(run.image) as image:
+        image.load()
+    return Picture(run.config, image, path, run, run.scores, reused=True)
+
+
+def _copy_out(image: Path, data: bytes, task: PictureTask) -> Path:
+    """Where the user finds a picture: in its run, or as a copy where `out` names a file."""
+    copy = picture_path(task.config.out, index=task.index, total=task.total)
+    return image if copy is None else write_atomic(copy, data)
