@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guidegen.engine.stream import Stream
     from guidegen.engine.stream_step import StreamStep
     from guidegen.errors import GuidegenError
+    from guidegen.media.upscale_file import upscale_file as upscale
     from guidegen.recorders import Recorder, StepCallback
     from guidegen.utils.stop import Stop
 
@@ -29,7 +30,7 @@ prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "generate", "stream",
+    "generate", "stream", "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -40,6 +41,7 @@ _LAZY = {
     "Stop": "guidegen.utils.stop",
     "Stream": "guidegen.engine.stream",
     "StreamStep": "guidegen.engine.stream_step",
+    "upscale": "guidegen.media.upscale_file:upscale_file",
 }
 
 
@@ -127,7 +129,8 @@ def stream(
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    module, _, attribute = _LAZY[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

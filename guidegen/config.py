@@ -31,7 +31,9 @@ MAX_SEED = 2**63 - 1
 MAX_SIDE = 4096
 MAX_TEXT = 10_000  # characters of a prompt
 # Fields that name places, machines and where settings came from; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video", "preset"})
+_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video", "preset", "upscale"})
+# How many times as large a picture can be made once it is finished; 1 leaves it.
+UpscaleFactor = Literal[1, 2, 3, 4]
 
 
 class RunConfig(BaseModel):
@@ -126,6 +128,9 @@ class RunConfig(BaseModel):
         20, ge=1, le=1_000_000, description="Steps between two saves of the state to go on from."
     )
     out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
+    upscale: UpscaleFactor = Field(
+        1, description="Also write the picture 2, 3 or 4 times as large, image-2x.png."
+    )
     video: bool = Field(False, description="Write a video of the run, progress.mp4, as it goes.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
 

@@ -22,6 +22,7 @@ from guidegen.cli.models import models
 from guidegen.cli.morph import morph
 from guidegen.cli.resume import resume
 from guidegen.cli.show import show
+from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
 from guidegen.errors import GuidegenError, RunInterruptedError
 from guidegen.utils.versions import own_version
@@ -72,6 +73,7 @@ app.command(batch, help=BATCH_HELP, usage="Usage: guidegen batch FILE [OPTIONS]\
 app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
 app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
+app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
 app.command(show)
 app.command(generators)
 app.command(models)

@@ -48,6 +48,9 @@ def video(
         ),
     ] = "in-out",
     format_: FormatFlag = None,
+    upscale: Annotated[
+        int, Parameter(help="Enlarge each frame 2, 3 or 4 times; seconds a frame on a CPU.")
+    ] = 1,
     side_by_side: Annotated[bool, Parameter(help="One video with all runs next to each other.")] = (
         False
     ),
@@ -59,7 +62,7 @@ def video(
     Any rate, length and height can be had afterwards; nothing is optimised again.
     """
     kind = choose_format(format_, out)
-    settings = VideoSettings(seconds, hold, fps, size, ease, kind)
+    settings = VideoSettings(seconds, hold, fps, size, ease, kind, upscale)
     found = load_runs(paths, "guidegen video outputs/...")
     groups = [found] if side_by_side else [[run] for run in found]
     if out is not None and len(groups) > 1:

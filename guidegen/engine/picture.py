@@ -1,5 +1,6 @@
 """From a step to a finished picture: full size, scores, metadata, files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from guidegen.engine.resolve import device_name
 from guidegen.guidance.targets import similarity
 from guidegen.interfaces import Images, LoopState, Step
 from guidegen.media.images import to_pil
+from guidegen.media.upscale import load_upscaler
 from guidegen.ops import rows
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
@@ -27,8 +29,8 @@ class Picture:
 
     Attributes:
         config: what was really used, with every default filled in.
-        image: the picture.
-        path: where the PNG lies; None if nothing was written.
+        image: the picture, enlarged if `config.upscale` says so.
+        path: where its PNG lies; None if nothing was written.
         run: the run directory; None if nothing was written.
         scores: name -> figure.
         reused: an identical finished run was found, so nothing was computed.
@@ -139,7 +141,11 @@ def write_picture(
     path = None
     if run is not None:
         data = metadata.save_png(image, task.config, scores=scores, models=session.digests)
-        path = _copy_out(run.write(IMAGE, data), data, task)
+        path = run.write(IMAGE, data)
+    if status == "finished":
+        image, path = _enlarged(image, path, run, task.config, scores, session.digests)
+    if run is not None and path is not None:
+        path = _copy_out(path, path.read_bytes(), task)
         run.finish(scores, status=status, ended=why, last_step=step.index)
         if ending is None:
             remove_states(run.path)
@@ -149,10 +155,29 @@ def write_picture(
 def reuse(run: Run, task: PictureTask) -> Picture:
     """The picture of a run that was finished earlier."""
     remove_states(run.path)  # there are some if it was killed just before it had removed them
-    path = _copy_out(run.image, run.image.read_bytes(), task)
-    with Image.open(run.image) as image:
-        image.load()
+    with Image.open(run.image) as opened:
+        found: Image.Image = opened.copy()
+    image, path = _enlarged(found, run.image, run, task.config, run.scores, run.models)
+    path = _copy_out(path or run.image, (path or run.image).read_bytes(), task)
     return Picture(run.config, image, path, run, run.scores, reused=True)
+
+
+def _enlarged(
+    image: Image.Image,
+    path: Path | None,
+    run: Run | None,
+    config: RunConfig,
+    scores: Mapping[str, float],
+    models: Mapping[str, str],
+) -> tuple[Image.Image, Path | None]:
+    """The picture two, three or four times as large, written beside itself, where that is asked."""
+    if config.upscale == 1:
+        return image, path
+    large = load_upscaler(config.device).picture(image, config.upscale)
+    if run is None:
+        return large, None
+    data = metadata.save_png(large, config, scores=scores, models=models)
+    return large, run.write(f"image-{config.upscale}x.png", data)
 
 
 def _copy_out(image: Path, data: bytes, task: PictureTask) -> Path:

@@ -1,5 +1,6 @@
 """What a config means here: defaults filled in, and refused where it can't be done."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from guidegen.config import RunConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError
 from guidegen.media.images import read_init, read_picture
+from guidegen.media.upscale import check_upscale
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import all_loss_terms
 from guidegen.prompt.references import parse_image_prompt
@@ -27,12 +29,14 @@ def check(configs: Sequence[RunConfig]) -> None:
     # everything else is the same for all that advance together
     for config in {batch_key(config): config for config in configs}.values():
         info = generator_info(config)
-        _size(config, info)
+        size = _size(config, info)
+        if config.upscale > 1:
+            check_upscale(*size, config.upscale)
         info.read_options(config.option)
         check_specs(config.perceptor)
         for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
             find_loss(term.name)
-        _device(config)
+        choose_device(config.device)
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
             read_init(config.init_image, (8, 8))
@@ -72,7 +76,9 @@ def resolve(config: RunConfig) -> RunConfig:
     }
     values = {name: value for name, value in values.items() if getattr(config, name) is None}
     size = str(width) if width == height else f"{width}x{height}"
-    return config.model_copy(update={**values, "size": size, "device": _device(config)})
+    return config.model_copy(
+        update={**values, "size": size, "device": choose_device(config.device)}
+    )
 
 
 def generator_info(config: RunConfig) -> GeneratorInfo:
@@ -104,8 +110,17 @@ def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
     return height, width
 
 
-def _device(config: RunConfig) -> str:
-    name = config.device
+def choose_device(name: str) -> str:
+    """A device of this machine.
+
+    Args:
+        name: auto, cpu, cuda, cuda:1 or mps.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise ConfigError(f"{name!r} is no device; use auto, cpu, cuda, cuda:1 or mps")
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"

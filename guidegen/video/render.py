@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from guidegen.errors import ConfigError
+from guidegen.media.upscale import check_upscale, load_upscaler
 from guidegen.media.video_encoder import KINDS, Encoder, Frame
 from guidegen.runs.metadata import captions
 from guidegen.runs.store import Run
@@ -16,6 +18,8 @@ from guidegen.video.interpolate import at
 from guidegen.video.playback import Source, open_source, pictures, to_frame
 from guidegen.video.settings import VideoSettings, check_place, positions, width_for
 
+# H.264 knows no longer sides at its highest level.
+_LONGEST_SIDE = 8192
 # Called with (frames done, frames in all).
 Progress = Callable[[int, int], object]
 
@@ -47,6 +51,9 @@ def render(
     ways = [_way(source, height, settings) for source in sources]
     total = settings.moving + settings.held
     frames = (np.concatenate(row, axis=1) for row in zip(*ways, strict=True))
+    if settings.upscale > 1:
+        width = sum(width_for(height, source.size) for source in sources)
+        frames = _enlarged(frames, (height, width), settings.upscale, sources[0].device)
     about = captions(runs[0].config)
     if about and len(runs) > 1:
         about["title"] = " / ".join(captions(run.config).get("title", "") for run in runs)
@@ -60,6 +67,24 @@ def _way(source: Source, height: int, settings: VideoSettings) -> Iterator[Frame
     size = (height, width_for(height, source.size))
     latents = (at(stored.latents, place) for place in places)
     return map(to_frame, pictures(source, latents, size))
+
+
+def _enlarged(
+    frames: Iterable[Frame], size: tuple[int, int], factor: int, device: str
+) -> Iterator[Frame]:
+    """The frames, each made larger.
+
+    Raises:
+        ConfigError: at once, if a frame would be larger than a video can be.
+    """
+    check_upscale(*size, factor)
+    if factor * max(size) > _LONGEST_SIDE:
+        raise ConfigError(
+            f"frames of {size[1]}x{size[0]} enlarged {factor} times are larger than a video can "
+            f"be, {_LONGEST_SIDE} pixels a side; take a smaller --size or --upscale"
+        )
+    upscaler = load_upscaler(device)
+    return (upscaler.enlarge(frame, factor) for frame in frames)
 
 
 def _held(frames: Iterable[Frame], count: int) -> Iterator[Frame]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from guidegen.config import MAX_SIDE
+from guidegen.config import MAX_SIDE, UpscaleFactor
 from guidegen.errors import ConfigError, OutputError
 
 Format = Literal["mp4", "gif", "webp"]
@@ -29,6 +29,7 @@ class VideoSettings:
         ease: how time runs through the steps. linear: evenly, "in-out": slow at both ends,
             "out": fast at first.
         format: mp4, gif or webp.
+        upscale: each frame is enlarged so many times by the embedded network.
     """
 
     seconds: float = 8.0
@@ -37,6 +38,7 @@ class VideoSettings:
     size: int | None = None
     ease: Ease = "in-out"
     format: Format = "mp4"
+    upscale: int = 1
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
@@ -51,6 +53,8 @@ class VideoSettings:
         fastest = _FASTEST[self.format]
         if not 1 <= self.rate <= fastest:
             raise ConfigError(f"--fps: a {self.format} has 1 to {fastest:g}, not {self.rate:g}")
+        if self.upscale not in get_args(UpscaleFactor):
+            raise ConfigError(f"--upscale is 2, 3 or 4, not {self.upscale}")
         if self.size is not None and not 16 <= self.size <= MAX_SIDE:
             raise ConfigError(f"--size: from 16 to {MAX_SIDE} pixels, not {self.size}")
 

@@ -162,3 +162,27 @@ def test_resolved_configs_name_what_was_used():
     assert (resolved.steps, resolved.size, resolved.cutouts) == (60, "512", 8)
     assert resolved.device in ("cpu", "cuda", "mps")
     assert resolve(resolved) == resolved
+
+
+def test_a_picture_is_also_written_larger_and_that_is_what_out_names(tmp_path):
+    wanted = config("a red apple", tmp_path / "apple.png", steps=1, starts=1, size="64")
+    (plain,) = make(wanted)
+    (large,) = make(wanted.model_copy(update={"upscale": 2}))
+    assert large.reused  # the picture itself is the same
+    assert large.image.size == (128, 128)
+    assert large.path == plain.path == tmp_path / "apple.png"
+    with Image.open(large.path) as image:
+        assert image.size == (128, 128)
+        assert "a red apple" in image.text["parameters"]
+    with Image.open(large.run.path / "image.png") as image:
+        assert image.size == (64, 64)
+    assert (large.run.path / "image-2x.png").is_file()
+    (unwritten,) = make(wanted.model_copy(update={"upscale": 2}), write=False)
+    assert np.array_equal(pixels(unwritten), pixels(large))
+
+
+def test_an_enlargement_beyond_memory_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("guidegen.media.upscale.available_memory", lambda: 10_000_000)
+    with pytest.raises(ConfigError, match="GB of memory"):
+        make(config("a", tmp_path / "out", upscale=4))
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from guidegen.config import make_config
-from guidegen.errors import InputImageError, OutputError, WeightsError
+from guidegen.errors import ConfigError, InputImageError, OutputError, WeightsError
 from guidegen.interfaces import Step
 from guidegen.ops import floating, rows
 from guidegen.recorders.trajectory import Trajectory
@@ -267,3 +267,21 @@ def test_where_a_morph_goes(run, tmp_path):
     places = {default_place([run, other], "mp4"), default_place([other, run], "mp4")}
     assert len(places) == 2
     assert {place.parent for place in places} == {run.path.parent}
+
+
+def test_frames_are_enlarged(tmp_path):
+    run = make_run(tmp_path, size="32", states=2)
+    settings = VideoSettings(seconds=0.25, hold=0, fps=8, upscale=2)
+    found = frames(render([run], tmp_path / "large.mp4", settings))
+    assert found.shape[1:3] == (64, 64)
+    small = frames(render([run], tmp_path / "small.mp4", replace(settings, upscale=1)))
+    shrunk = found[-1].reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(shrunk - small[-1]).mean() < 16
+
+
+def test_frames_larger_than_a_video_can_be_are_refused(tmp_path):
+    run = make_run(tmp_path, size="32", states=2)
+    settings = VideoSettings(seconds=0.25, hold=0, fps=8, upscale=4, size=4000)
+    with pytest.raises(ConfigError, match="8192 pixels a side"):
+        render([run], tmp_path / "x.mp4", settings)
+    assert not (tmp_path / "x.mp4").exists()

@@ -1,0 +1,1 @@
+"""The embedded upscaler: read from the package it comes in."""
