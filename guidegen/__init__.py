@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from guidegen.media.upscale_file import upscale_file as upscale
     from guidegen.recorders import Recorder, StepCallback
     from guidegen.utils.stop import Stop
+    from guidegen.zero_shot.classify import classify
+    from guidegen.zero_shot.embed import embed
+    from guidegen.zero_shot.score import score
 
 prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "generate", "stream", "upscale",
+    "classify", "embed", "generate", "score", "stream", "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -41,6 +44,9 @@ _LAZY = {
     "Stop": "guidegen.utils.stop",
     "Stream": "guidegen.engine.stream",
     "StreamStep": "guidegen.engine.stream_step",
+    "classify": "guidegen.zero_shot.classify",
+    "embed": "guidegen.zero_shot.embed",
+    "score": "guidegen.zero_shot.score",
     "upscale": "guidegen.media.upscale_file:upscale_file",
 }
 

@@ -15,12 +15,15 @@ from cyclopts import App, CycloptsError, Parameter
 
 from guidegen.cli.batch import HELP as BATCH_HELP
 from guidegen.cli.batch import batch
+from guidegen.cli.classify import classify
+from guidegen.cli.embed import embed
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
 from guidegen.cli.models import models
 from guidegen.cli.morph import morph
 from guidegen.cli.resume import resume
+from guidegen.cli.score import score
 from guidegen.cli.show import show
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
@@ -75,6 +78,9 @@ app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
 app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
 app.command(show)
+app.command(score, usage="Usage: guidegen score IMAGE... [--prompt TEXT] [OPTIONS]\n")
+app.command(embed, usage="Usage: guidegen embed [IMAGE...] [--text TEXT] [OPTIONS]\n")
+app.command(classify, usage="Usage: guidegen classify IMAGE... --labels LABELS [OPTIONS]\n")
 app.command(generators)
 app.command(models)
 

@@ -45,6 +45,10 @@ class CLIPPerceptor:
         context_length: tokens of a text that it reads, start and end included.
         precision: arithmetic of the image tower; text is always float32.
         device: where it computes.
+        logit_scale: what cosine similarities are multiplied by before a softmax, as it was trained.
+        resize_mode: how it was trained to make pictures square: "shortest" (the middle), "longest"
+            (padded) or "squash".
+        interpolation: how it was trained to resize them: "bicubic" or "bilinear".
     """
 
     def __init__(
@@ -72,8 +76,9 @@ class CLIPPerceptor:
         model.visual = quickened(model.visual, device=self.device, precision=precision)
         preprocess = model.visual.preprocess_cfg
         self.input_size = loading.square_side(preprocess["size"])
-        self._squash = preprocess["resize_mode"] == "squash"
-        self._interpolation = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
+        self.logit_scale = float(model.logit_scale.exp())
+        self.resize_mode = str(preprocess["resize_mode"])
+        self.interpolation = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(preprocess["mean"], device=self.device).view(shape)
         self._std = torch.tensor(preprocess["std"], device=self.device).view(shape)
@@ -123,14 +128,14 @@ class CLIPPerceptor:
 
     def _resized(self, images: Images) -> Images:
         height, width = images.shape[-2:]
-        if height != width and not self._squash:
+        if height != width and self.resize_mode != "squash":
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
             images = images[..., top : top + side, left : left + side]
         size = (self.input_size, self.input_size)
         if images.shape[-2:] == size:
             return images
-        return F.interpolate(images, size, mode=self._interpolation, antialias=True)
+        return F.interpolate(images, size, mode=self.interpolation, antialias=True)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, start and end included."""

@@ -47,6 +47,7 @@ FULL = {
     "generator_precision": "fp32",
     "out": Path("o ut"),
     "video": True,
+    "upscale": 2,
     "metadata": False,
 }
 

@@ -1,0 +1,42 @@
+"""`guidegen embed`: CLIP's features of pictures and texts, as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from guidegen.cli import tables
+from guidegen.errors import ConfigError
+
+
+def embed(
+    *pictures: Annotated[Path, Parameter(name="IMAGE", help="Pictures, and folders of them.")],
+    text: Annotated[
+        tuple[str, ...], Parameter(name=["--text", "-t"], help="A text; repeatable.")
+    ] = (),
+    texts: Annotated[
+        Path | None, Parameter(help="Text file, one text a line; # begins a comment.")
+    ] = None,
+    out: Annotated[
+        Path,
+        Parameter(
+            name=["--out", "-o"],
+            help="x.safetensors (with x.jsonl), x.parquet, or a folder in clip-retrieval's layout.",
+        ),
+    ] = Path("embeddings.safetensors"),
+    perceptor: tables.Model = "embedded",
+    device: tables.Device = "auto",
+) -> None:
+    """Write CLIP's features of pictures and texts: unit vectors in one space.
+
+    A folder is written in parts and goes on where an earlier call was stopped.
+    """
+    if not (pictures or text or texts):
+        raise ConfigError("name pictures or texts: guidegen embed folder --text 'a red apple'")
+    from guidegen.zero_shot.embed import write_embeddings
+    from guidegen.zero_shot.labels import read_labels
+
+    words = [*text, *(read_labels(texts) if texts is not None else [])]
+    for problem in write_embeddings(out, pictures, words, perceptor=perceptor, device=device):
+        tables.note(f"guidegen: {problem}")
+    print(out)
