@@ -109,21 +109,13 @@ def _accuracy(
     figures = {}
     for words in templates:
         found = zero_shot.classify(pictures, labels, template=words, top=5, **settings)
-        for each in found:
-            if each.error and not words:
-                tables.note(f"guidegen: {each.error}")
+        for picture in found:
+            if picture.error and not words:
+                tables.note(f"guidegen: {picture.error}")
         figures[words or "none"] = zero_shot.accuracy(found)
     if as_json:
         for name, each in figures.items():
-            tables.print_json(
-                {
-                    "template": name,
-                    "pictures": each.pictures,
-                    "top1": each.top1,
-                    "top5": each.top5,
-                    "confusions": each.confusions,
-                }
-            )
+            tables.print_json({"template": name, **vars(each)})
         return
     tables.print_table(
         ["template", "pictures", "top-1", "top-5"],

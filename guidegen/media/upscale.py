@@ -86,7 +86,7 @@ class Upscaler:
         self.precision = precision
         self.tile = tile
         net = net.eval().requires_grad_(False).to(self.device)
-        self._net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net = net.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def enlarge(self, pixels: np.ndarray, factor: int) -> np.ndarray:
@@ -116,7 +116,8 @@ class Upscaler:
         """A part, [h, w, 3] bytes to [factor * h, factor * w, 3] bytes."""
         images = torch.from_numpy(pixels.copy()).to(self.device)
         large = self.enlarge_floats(images.permute(2, 0, 1)[None].float() / 255, factor)
-        return large[0].clamp_(0, 1).mul_(255).round_().byte().permute(1, 2, 0)
+        out: Tensor = large[0].clamp_(0, 1).mul_(255).round_().byte().permute(1, 2, 0)
+        return out
 
     def enlarge_floats(self, images: Images, factor: int) -> Images:
         """Enlarge [n, 3, h, w] in one piece, to values about in [0, 1]."""

@@ -50,7 +50,7 @@ def render(
     height = settings.size or max(source.size[0] for source in sources)
     ways = [_way(source, height, settings) for source in sources]
     total = settings.moving + settings.held
-    frames = (np.concatenate(row, axis=1) for row in zip(*ways, strict=True))
+    frames: Iterator[Frame] = (np.concatenate(row, axis=1) for row in zip(*ways, strict=True))
     if settings.upscale > 1:
         width = sum(width_for(height, source.size) for source in sources)
         frames = _enlarged(frames, (height, width), settings.upscale, sources[0].device)
