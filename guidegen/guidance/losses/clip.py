@@ -57,8 +57,8 @@ def weights_at(target: Target, progress: float) -> Tensor:
         return target.weights
     # numbers times rows: a tensor of them would make a GPU wait in every micro-batch
     shares = scene_weights(len(target.scenes), progress)
-    presence = sum(share * row for share, row in zip(shares, target.scenes, strict=True) if share)
-    return target.weights * presence
+    rows = [share * row for share, row in zip(shares, target.scenes, strict=True) if share]
+    return target.weights * torch.stack(rows).sum(0)
 
 
 def scene_weights(scenes: int, progress: float) -> list[float]:
