@@ -63,7 +63,7 @@ def make_loop(
     generator=None,
     perceptors=None,
     cutouts=None,
-    steps=25,
+    steps=8,
     lr=0.05,
     **settings,
 ):

@@ -34,7 +34,7 @@ def test_it_pulls_to_the_start_and_not_to_zero():
     free, near, tied = run(held(0.0)), run(held(10.0)), run(held(1000.0))
     assert (away(tied) < away(near)).all()
     assert (away(near) < away(free)).all()
-    assert away(tied).max() < 0.01 * away(free).min()
+    assert away(tied).max() < 0.05 * away(free).min()
     size = tied[-1].latents["pixels"].square().mean() / tied[0].latents["pixels"].square().mean()
     assert abs(size - 1) < 0.2
 
