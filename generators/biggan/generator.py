@@ -6,7 +6,7 @@ sample of the generator but a blend, which is what lets it leave the 1,000 class
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,11 +19,11 @@ from generators.biggan.latents import (
     moments_prior,
     soft_top_k,
 )
-from generators.biggan.network import FoldedBigGAN, load
+from generators.biggan.network import FoldedBigGAN, load, workload
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Entry, Images, Latents, Preference
 from guidegen.ops import resize, rows
-from guidegen.precision import generator_precision
+from guidegen.precision import generator_arithmetic
 from guidegen.weights.store import Stored, stored
 
 # Class logits of a start: those of classes that it has, and of those that it has not.
@@ -78,7 +78,14 @@ class BigGAN:
         self.classes = int(network.config.num_classes)
         self.z_dim = int(network.config.z_dim)
         self.vocabulary = ImageNetClasses() if self.classes == len(_names()) else None
-        self.dtype = generator_precision(precision, self.device)
+        self.arithmetic = generator_arithmetic(
+            precision,
+            self.device,
+            module="BigGAN",
+            shapes=f"{self.size[0]} px, width {network.config.channel_width}",
+            workload=partial(workload, network, self.device),
+        )
+        self.dtype = self.arithmetic.dtype
         self.network = FoldedBigGAN(network, self.options["truncation"], self.dtype).to(self.device)
         self.rows = self.network.rows
 

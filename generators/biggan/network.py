@@ -9,7 +9,8 @@ Source: Brock, Donahue & Simonyan 2019 (arXiv:1809.11096), appendix B; package
 pytorch_pretrained_biggan 0.1.1 (huggingface/pytorch-pretrained-BigGAN).
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.utils import remove_spectral_norm
 
 from generators.biggan.block import Block, affine, modulated
 from guidegen.errors import WeightsError
+from guidegen.precision import Arithmetic
 from guidegen.weights.reference import biggan
 from guidegen.weights.store import Stored
 
@@ -126,6 +128,34 @@ class FoldedBigGAN(nn.Module):
                 x = block(x)
         x = modulated(x, self.scale[None], self.shift[None])
         return torch.tanh(F.conv2d(x, self.rgb_weight, self.rgb_bias, padding=1).to(z.dtype))
+
+
+def workload(network: Any, device: torch.device, choice: Arithmetic) -> Callable[[], object]:
+    """One run, forward and backward, of a block at about a quarter of the side.
+
+    Args:
+        network: the package's BigGAN; left as it is.
+        device: where to compute.
+        choice: the arithmetic.
+    """
+    blocks = [layer for layer in network.generator.layers if hasattr(layer, "bn_0")]
+    number = len(blocks) - 4 if len(blocks) > 4 else 0
+    side = 4 * 2 ** sum(bool(block.up_sample) for block in blocks[:number])
+    layer = copy.deepcopy(blocks[number])
+    for module in layer.modules():
+        if hasattr(module, "weight_orig"):
+            remove_spectral_norm(module)
+    block = Block(layer.requires_grad_(False), 0, choice.dtype).to(device)
+    shape = (1, layer.conv_0.in_channels, side, side)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=rng).to(device, choice.dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    condition = torch.zeros(1, block.condition.shape[1], device=device)
+
+    def run() -> None:
+        block(x.detach().requires_grad_(), condition).float().sum().backward()
+
+    return run
 
 
 def rows_of(config: Mapping[str, Any]) -> int:

@@ -5,20 +5,21 @@ Taming-transformers' modules with the latents, quantisation and constraint of VQ
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from generators.collage.patches import Atlas
 from generators.vqgan.drawing import draw
-from generators.vqgan.modules import VQModules, load
+from generators.vqgan.modules import VQModules, load, workload
 from generators.vqgan.quantise import codes_of, embed, quantise
 from generators.vqgan.starts import random_codes, random_picture
 from guidegen.backend import GeneratorInfo
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
 from guidegen.ops import clamp_with_grad, resize
-from guidegen.precision import autocast, generator_precision
+from guidegen.precision import autocast, generator_arithmetic
 from guidegen.weights.store import Stored, embedded, stored
 
 
@@ -53,8 +54,15 @@ class VQGAN:
             self.vocabulary = self._atlas = Atlas(embedded("collage") / "patches.zip")
             both = self.digest + self._atlas.digest
             self.digest = hashlib.sha256(both.encode()).hexdigest()
-        self.dtype = generator_precision(precision, self.device)
         modules = load(model)
+        self.arithmetic = generator_arithmetic(
+            precision,
+            self.device,
+            module="VQGAN",
+            shapes=f"{size[1]}x{size[0]} px, {modules.width} channels",
+            workload=partial(workload, modules, self.device),
+        )
+        self.dtype = self.arithmetic.dtype
         self.factor = modules.factor
         if any(side % self.factor for side in size):
             raise ConfigError(

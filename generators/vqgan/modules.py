@@ -1,6 +1,7 @@
 """taming-transformers' encoder, decoder and quantiser, filled from a checkpoint and frozen."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from generators.vqgan.group_norm import group_norm
 from guidegen.errors import WeightsError
+from guidegen.precision import Arithmetic, autocast
 from guidegen.weights.reference import TamingVQGAN
 from guidegen.weights.store import Stored
 
@@ -22,6 +24,7 @@ class VQModules(TamingVQGAN):
 
     Attributes:
         factor: pixels of a side of the picture to one of the grid.
+        width: channels of the decoder at the picture's size.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -32,6 +35,7 @@ class VQModules(TamingVQGAN):
         if dd.get("double_z", False):
             raise ValueError("double_z is on: that is a KL autoencoder and no VQGAN")
         self.factor = 2 ** (len(dd["ch_mult"]) - 1)
+        self.width = int(dd["ch"] * dd["ch_mult"][0])
 
     def cast(self, dtype: torch.dtype) -> "VQModules":
         """Convolutions that work under autocast in its precision, which keeps no casts of its own.
@@ -72,6 +76,31 @@ def load(stored: Stored) -> VQModules:
     for module in modules.modules():
         _quicken(module)
     return modules
+
+
+def workload(modules: VQModules, device: torch.device, choice: Arithmetic) -> Callable[[], object]:
+    """One run, forward and backward, of a residual block of the decoder on 64 x 64 pixels.
+
+    Args:
+        modules: left as they are.
+        device: where to compute.
+        choice: the arithmetic.
+    """
+    block = copy.deepcopy(modules.decoder.up[0].block[-1])
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(choice.dtype)
+    block = block.to(device).to(memory_format=torch.channels_last)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(1, modules.width, 64, 64, generator=rng)
+    x = x.to(device, choice.dtype, memory_format=torch.channels_last)
+
+    def run() -> None:
+        with autocast(device, choice.dtype):
+            out = block(x.detach().requires_grad_(), None)
+        out.float().sum().backward()
+
+    return run
 
 
 def _must_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored: Stored) -> None:

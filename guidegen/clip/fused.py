@@ -6,6 +6,9 @@ convolutions, and the kernels are those whose backward to the input is quick. Wh
 stays as it is.
 """
 
+import copy
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +16,7 @@ from torch import nn
 
 from guidegen.clip.fused_cnn import NHWCEfficientNet, fold_batch_norm
 from guidegen.clip.fused_vit import FlatViT
+from guidegen.precision import Arithmetic, autocast, choose, perceptor_dtypes
 
 
 def quickened(visual: nn.Module, *, device: torch.device, precision: torch.dtype) -> nn.Module:
@@ -38,15 +42,73 @@ def quickened(visual: nn.Module, *, device: torch.device, precision: torch.dtype
     return visual
 
 
-def half_pays(visual: nn.Module) -> bool:
-    """Whether a tower, once quickened, is faster in bf16 than in fp32 on a CPU that has bf16.
+# Images of the work that is timed: a few take as long each as many.
+_IMAGES = 4
 
-    Measured: twice as fast for plain ViTs, ResNets, EfficientNets, ConvNeXts and timm's ViTs; half
-    as fast where `nn.MultiheadAttention` is left, whose backward copies weights once per image.
+
+def fastest_arithmetic(visual: nn.Module, *, side: int, device: torch.device) -> Arithmetic:
+    """What an image tower computes in, timed where there is a choice.
+
+    A plain ViT is timed with two blocks, since all of them are alike; others as a whole, on a copy.
+
+    Args:
+        visual: as `quickened` takes it.
+        side: of its input in pixels.
+        device: where it computes.
     """
-    if is_plain_vit(visual):
-        return True
-    return not any(isinstance(module, nn.MultiheadAttention) for module in visual.modules())
+    choices = [
+        Arithmetic(dtype, last)
+        for dtype in perceptor_dtypes(device)
+        for last in _layouts(visual, device)
+    ]
+
+    def workload(choice: Arithmetic) -> Callable[[], object]:
+        layout = torch.channels_last if choice.channels_last else torch.contiguous_format
+        tower = quickened(
+            _shortened(visual).to(memory_format=layout), device=device, precision=choice.dtype
+        )
+        rng = torch.Generator().manual_seed(0)
+        images = torch.rand(_IMAGES, 3, side, side, generator=rng).to(device, memory_format=layout)
+
+        def run() -> None:
+            seen = images.detach().requires_grad_()
+            with autocast(device, choice.dtype):
+                features = tower(seen)
+            features.float().square().sum().backward()
+
+        return run
+
+    weights = [(name, tuple(p.shape)) for name, p in visual.named_parameters()]
+    digest = hashlib.sha256(repr(weights).encode()).hexdigest()[:16]
+    name = f"image tower {type(visual).__name__}"
+    return choose(name, f"{side} px, weights {digest}", choices, workload, device=device)
+
+
+def _layouts(visual: nn.Module, device: torch.device) -> tuple[bool, ...]:
+    if not is_convolutional(visual):
+        return (False,)
+    if device.type == "cpu" and is_efficientnet(visual):
+        return (True,)  # its kernels know no other
+    return (True, False)
+
+
+def _shortened(visual: nn.Module) -> nn.Module:
+    """A copy, of plain ViTs with two blocks."""
+    if not is_plain_vit(visual):
+        return copy.deepcopy(visual)
+    transformer: Any = visual.transformer
+    blocks = transformer.resblocks
+    try:
+        transformer.resblocks = blocks[:2]
+        return copy.deepcopy(visual)
+    finally:
+        transformer.resblocks = blocks
+
+
+def is_convolutional(tower: nn.Module) -> bool:
+    """Whether an image tower is a CNN rather than a ViT, whose only convolutions cut patches."""
+    kernels = [m.kernel_size for m in tower.modules() if isinstance(m, nn.Conv2d)]
+    return sum(max(kernel) > 1 for kernel in kernels) >= 8
 
 
 def is_plain_vit(visual: nn.Module) -> bool:

@@ -1,21 +1,21 @@
 """CLIP through open_clip: one adapter, and weighted ensembles of it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from guidegen.clip.fused import half_pays, quickened
+from guidegen.clip.fused import fastest_arithmetic, is_convolutional, quickened
 from guidegen.clip.templates import apply_template, encode_prompt, truncated_words
 from guidegen.clip.text_features import cache_folder, encode_vocabulary
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Perceptor
-from guidegen.precision import autocast, perceptor_precision
+from guidegen.precision import Arithmetic, autocast, named
 from guidegen.weights import open_clip_weights as loading
 
 __all__ = [
@@ -43,7 +43,8 @@ class CLIPPerceptor:
         digest: SHA-256 over its weights, in hex.
         input_size: side in pixels of its square input.
         context_length: tokens of a text that it reads, start and end included.
-        precision: arithmetic of the image tower; text is always float32.
+        arithmetic: of the image tower; text is always float32.
+        precision: its type.
         device: where it computes.
         logit_scale: what cosine similarities are multiplied by before a softmax, as it was trained.
         resize_mode: how it was trained to make pictures square: "shortest" (the middle), "longest"
@@ -59,21 +60,21 @@ class CLIPPerceptor:
         name: str,
         digest: str,
         device: torch.device | str = "cpu",
-        precision: torch.dtype = torch.float32,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
+        arithmetic = arithmetic or Arithmetic(torch.float32, is_convolutional(model.visual))
+        self.arithmetic = arithmetic
         self.name = name
         self.digest = digest
         self.device = torch.device(device)
-        self.precision = precision
+        self.precision = arithmetic.dtype
         self.context_length = int(tokenizer.context_length)
         self._tokenizer = tokenizer
         self._model = model.eval().requires_grad_(False).to(self.device)
-        self._format = torch.contiguous_format
-        if is_convolutional(model.visual):
-            self._format = torch.channels_last
-            model.visual.to(memory_format=self._format)
+        self._format = torch.channels_last if arithmetic.channels_last else torch.contiguous_format
+        model.visual.to(memory_format=self._format)
         # in place of the old one, whose weights would only take memory
-        model.visual = quickened(model.visual, device=self.device, precision=precision)
+        model.visual = quickened(model.visual, device=self.device, precision=self.precision)
         preprocess = model.visual.preprocess_cfg
         self.input_size = loading.square_side(preprocess["size"])
         self.logit_scale = float(model.logit_scale.exp())
@@ -170,12 +171,6 @@ class Ensemble:
         return {perceptor.name: perceptor.digest for perceptor, _ in self.parts}
 
 
-def is_convolutional(tower: nn.Module) -> bool:
-    """Whether an image tower is a CNN rather than a ViT, whose only convolutions cut patches."""
-    kernels = [m.kernel_size for m in tower.modules() if isinstance(m, nn.Conv2d)]
-    return sum(max(kernel) > 1 for kernel in kernels) >= 8
-
-
 def check_specs(specs: Sequence[str]) -> None:
     """Refuse what can be refused without loading: weights of parts, unknown names, no folder.
 
@@ -193,14 +188,19 @@ def check_specs(specs: Sequence[str]) -> None:
 
 
 def load_ensemble(
-    specs: Sequence[str], *, device: torch.device | str, precision: str = "auto"
+    specs: Sequence[str],
+    *,
+    device: torch.device | str,
+    precision: str = "auto",
+    keep: Mapping[str, Arithmetic] | None = None,
 ) -> Ensemble:
     """Load weighted CLIPs.
 
     Args:
         specs: each as `load_perceptor` takes it, with @WEIGHT behind it at will (default 1).
         device: where they compute.
-        precision: as `perceptor_precision` takes it.
+        precision: as `load_perceptor` takes it.
+        keep: spec without its weight -> arithmetic that counts instead, of a run that goes on.
 
     Raises:
         GuidegenError: as `check_specs`, before anything is loaded, and `load_perceptor`.
@@ -210,14 +210,17 @@ def load_ensemble(
     whole = sum(weight for _, weight in parsed)
     return Ensemble(
         tuple(
-            (load_perceptor(spec, device=device, precision=precision), weight / whole)
+            (
+                load_perceptor(spec, device=device, precision=(keep or {}).get(spec, precision)),
+                weight / whole,
+            )
             for spec, weight in parsed
         )
     )
 
 
 def load_perceptor(
-    spec: str, *, device: torch.device | str, precision: str = "auto"
+    spec: str, *, device: torch.device | str, precision: str | Arithmetic = "auto"
 ) -> CLIPPerceptor:
     """Load one CLIP.
 
@@ -226,14 +229,16 @@ def load_perceptor(
             open_clip's zoo like "ViT-B-32/openai", or "hf-hub:ORG/NAME". The last two download
             once, and not at all under HF_HUB_OFFLINE=1.
         device: where it computes.
-        precision: as `perceptor_precision` takes it.
+        precision: of the image tower: "fp32", "bf16", "fp16"; "auto" takes what is fastest here,
+            measured once (see `guidegen.precision.choose`).
 
     Raises:
         ConfigError: a precision that the device has not.
         UnknownNameError: no such model or tag.
         WeightsError: weights that are missing, can't be fetched, or do not fit the model.
     """
-    perceptor_precision(precision, device)
+    if isinstance(precision, str) and precision != "auto":
+        named(precision, device)
     folder = loading.local_folder(spec)
     if folder is not None:
         model, tokenizer, digest = loading.load_folder(folder)
@@ -241,8 +246,17 @@ def load_perceptor(
         model, tokenizer, digest = loading.load_hub(spec)
     else:
         model, tokenizer, digest = loading.load_zoo(*loading.split_zoo_name(spec))
-    dtype = perceptor_precision(precision, device, half_pays=half_pays(model.visual))
-    return CLIPPerceptor(model, tokenizer, name=spec, digest=digest, device=device, precision=dtype)
+    if precision == "auto":
+        visual = model.visual.eval().requires_grad_(False).to(device)
+        side = loading.square_side(visual.preprocess_cfg["size"])
+        arithmetic = fastest_arithmetic(visual, side=side, device=torch.device(device))
+    elif isinstance(precision, Arithmetic):
+        arithmetic = precision
+    else:
+        arithmetic = Arithmetic(named(precision, device), is_convolutional(model.visual))
+    return CLIPPerceptor(
+        model, tokenizer, name=spec, digest=digest, device=device, arithmetic=arithmetic
+    )
 
 
 def _parse_specs(specs: Sequence[str]) -> list[tuple[str, float]]:

@@ -8,20 +8,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from guidegen.interfaces import Perceptor
+from guidegen.utils.measured import cache_folder
 
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Folder for what can be computed again: $GUIDEGEN_CACHE, or the platform's own."""
-    return Path(os.environ.get("GUIDEGEN_CACHE") or platformdirs.user_cache_dir("guidegen"))
 
 
 def encode_vocabulary(perceptor: Perceptor, texts: Sequence[str], *, key: str) -> Tensor:

@@ -217,6 +217,12 @@ def _open_run(locks: ExitStack, task: PictureTask, session: Session) -> Run:
         task.digest,
         models=session.digests,
         device=device_name(task.config.device),
+        precision={name: str(value) for name, value in session.arithmetic().items()},
+        timings={
+            name: dict(value.milliseconds)
+            for name, value in session.arithmetic().items()
+            if value.milliseconds
+        },
         resumed_at=task.state.index if task.state else None,
     )
 

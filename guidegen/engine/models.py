@@ -1,11 +1,13 @@
 """Loaded models, kept for the next call that wants the same ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import RunConfig
 from guidegen.interfaces import Generator
+from guidegen.precision import Arithmetic
 from guidegen.registry import load_generator
 
 
@@ -17,9 +19,20 @@ class Session:
     ensemble: Ensemble
     digests: dict[str, str]
 
+    def arithmetic(self) -> dict[str, Arithmetic]:
+        """Name of each network -> what it computes in; without those that have none."""
+        found = {perceptor.name: perceptor for perceptor, _ in self.ensemble}
+        of_all = {**found, self.generator.info.name: self.generator}
+        pairs = ((name, getattr(network, "arithmetic", None)) for name, network in of_all.items())
+        return {name: value for name, value in pairs if isinstance(value, Arithmetic)}
 
-def open_session(config: RunConfig) -> Session:
+
+def open_session(config: RunConfig, *, keep: Mapping[str, str] | None = None) -> Session:
     """The models that a resolved config asks for.
+
+    Args:
+        config: resolved.
+        keep: name of a network -> what it computed in, in a run that goes on.
 
     Raises:
         GuidegenError: weights that are missing or broken.
@@ -33,6 +46,7 @@ def open_session(config: RunConfig) -> Session:
         config.device,
         config.precision,
         config.generator_precision,
+        tuple(sorted((keep or {}).items())),
     )
 
 
@@ -45,11 +59,15 @@ def _load(
     device: str,
     precision: str,
     generator_precision: str,
+    keep: tuple[tuple[str, str], ...],
 ) -> Session:
+    kept = {name: Arithmetic.read(text, device) for name, text in keep}
+    if generator_name in kept:
+        generator_precision = kept[generator_name].precision
     generator: Generator = load_generator(
         generator_name, given, size=size, device=device, precision=generator_precision
     )
-    ensemble = load_ensemble(perceptors, device=device, precision=precision)
+    ensemble = load_ensemble(perceptors, device=device, precision=precision, keep=kept)
     digests = dict(ensemble.digests())
     if generator.digest:
         digests[generator_name] = generator.digest

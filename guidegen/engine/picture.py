@@ -9,13 +9,15 @@ from PIL import Image
 
 from guidegen.config import RunConfig
 from guidegen.engine.build import Guidance
-from guidegen.engine.models import Session
+from guidegen.engine.models import Session, open_session
 from guidegen.engine.resolve import device_name
+from guidegen.errors import ConfigError, InputImageError
 from guidegen.guidance.targets import similarity
 from guidegen.interfaces import Images, LoopState, Step
 from guidegen.media.images import to_pil
 from guidegen.media.upscale import load_upscaler
 from guidegen.ops import rows
+from guidegen.precision import Arithmetic
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
 from guidegen.runs.store import IMAGE, Run, RunStore, picture_path
@@ -87,6 +89,30 @@ class PictureTask:
         """Where a run of it was stopped or killed."""
         folder = RunStore(self.config.out).place(self.config, self.digest)
         return newest_state(folder, device=device_name(self.config.device))
+
+    def precision(self) -> dict[str, str]:
+        """What the networks of the run that was stopped computed in, as far as they can here."""
+        if self.state is None:
+            return {}
+        folder = RunStore(self.config.out).place(self.config, self.digest)
+        try:
+            kept = Run.load(folder).precision
+            for text in kept.values():
+                Arithmetic.read(text, self.config.device)
+        except (InputImageError, ConfigError, AttributeError):
+            return {}
+        return kept
+
+    def begun_as(self) -> tuple[object, ...]:
+        """Equal for pictures that can go on together: at which step, in which precision."""
+        return (self.state.index if self.state else 0, *sorted(self.precision().items()))
+
+    def session(self, session: Session) -> Session:
+        """This session, or that in the precision which a run began with, though it be slower."""
+        kept = self.precision()
+        if not kept or kept == {name: str(a) for name, a in session.arithmetic().items()}:
+            return session
+        return open_session(self.config, keep=kept)
 
 
 def digest_of(config: RunConfig, session: Session) -> str:

@@ -52,7 +52,7 @@ class _Call:
         self, session: Session, tasks: Sequence[PictureTask]
     ) -> Generator[Event, None, None]:
         """Pictures that can advance together, but for those that are finished or further on."""
-        by_step: dict[int, list[PictureTask]] = {}
+        by_step: dict[tuple[object, ...], list[PictureTask]] = {}
         for task in tasks:
             if self.write:
                 task = replace(task, digest=digest_of(task.config, session))
@@ -62,12 +62,13 @@ class _Call:
                         yield reuse(found, task)
                         continue
                     task = replace(task, state=task.stopped())
-            by_step.setdefault(task.state.index if task.state else 0, []).append(task)
+            by_step.setdefault(task.begun_as(), []).append(task)
         for batch in by_step.values():
             if self.stop:
                 return
             recorders = self.recorders([task.config for task in batch]) if self.recorders else []
-            yield from Batch(session, batch, self.stop, recorders, write=self.write).events()
+            own = batch[0].session(session)
+            yield from Batch(own, batch, self.stop, recorders, write=self.write).events()
 
 
 class Stream(Iterator[StreamStep]):

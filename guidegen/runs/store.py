@@ -68,6 +68,8 @@ class Run:
         models: name -> digest of the weights in use; versions: package -> version.
         device: where it ran, in words.
         scores: name -> figure of the finished picture.
+        precision: name of each network -> what it computes in; a run that goes on keeps it.
+        timings: name of a network -> milliseconds of each choice, where that was measured.
         status: "running", "finished", "interrupted" or "failed: <why>".
         started: when, ISO 8601 in UTC; `finished`: when it stopped, for whatever reason.
         seconds: how long it took.
@@ -85,6 +87,8 @@ class Run:
     device: str = ""
     versions: dict[str, str] = field(default_factory=lambda: dict(versions()))
     scores: dict[str, float] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, dict[str, float]] = field(default_factory=dict)
     status: str = "running"
     started: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -201,6 +205,8 @@ class RunStore:
         *,
         models: Mapping[str, str] | None = None,
         device: str = "",
+        precision: Mapping[str, str] | None = None,
+        timings: Mapping[str, Mapping[str, float]] | None = None,
         resumed_at: int | None = None,
     ) -> Run:
         """Note in the directory of a run that it is running; the caller holds its lock.
@@ -212,12 +218,16 @@ class RunStore:
             digest: over everything that changes the pixels.
             models: name -> digest of the weights.
             device: where it runs, in words.
+            precision: as `Run` keeps it.
+            timings: as `Run` keeps them.
             resumed_at: the step at which an earlier run goes on; None begins anew.
 
         Raises:
             OutputError: the directory can't be written.
         """
         run = Run(self.make_place(config, digest), config, digest, dict(models or {}), device)
+        run.precision = dict(precision or {})
+        run.timings = {name: dict(times) for name, times in (timings or {}).items()}
         with suppress(InputImageError):
             earlier = Run.load(run.path)
             if resumed_at is not None:

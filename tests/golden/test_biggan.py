@@ -273,3 +273,13 @@ def test_the_vocabulary_is_imagenets(small):
     entries = build(small).vocabulary.entries
     assert len(entries) == 1000
     assert [entries[i].name for i in (0, 207, 999)] == ["tench", "Golden Retriever", "toilet paper"]
+
+
+def test_auto_times_a_block_in_every_precision(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("GUIDEGEN_CACHE", str(tmp_path))
+    both = (torch.float32, torch.bfloat16)
+    monkeypatch.setattr("guidegen.precision.generator_dtypes", lambda device: both)
+    found = build(small, precision="auto").arithmetic
+    assert set(found.milliseconds) == {"fp32", "bf16"}
+    assert found.dtype in both
+    assert build(small).arithmetic.milliseconds == {}

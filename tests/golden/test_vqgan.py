@@ -421,3 +421,16 @@ def test_the_gradient_of_group_norm_in_half_precision():
     (wanted, pulled), (ours, mine) = found
     assert (ours - wanted).abs().max() <= 2**-8 * wanted.abs().max()
     assert (mine - pulled).abs().max() <= 2**-7 * pulled.abs().max()
+
+
+def test_auto_times_a_block_in_every_precision(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("GUIDEGEN_CACHE", str(tmp_path))
+    both = (torch.float32, torch.bfloat16)
+    monkeypatch.setattr("guidegen.precision.generator_dtypes", lambda device: both)
+    found = load("vqgan/tiny-f8", precision="auto")
+    assert set(found.arithmetic.milliseconds) == {"fp32", "bf16"}
+    assert found.dtype == found.arithmetic.dtype
+    # what was timed was a copy
+    z = noise(1, found.codebook.shape[1], *found.grid)
+    named = load("vqgan/tiny-f8", precision=found.arithmetic.precision)
+    assert torch.equal(found.decode({"z": z}), named.decode({"z": z}))

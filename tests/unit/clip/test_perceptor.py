@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.transforms.functional import to_tensor
 
-from guidegen import precision
+from guidegen.clip import fused
 from guidegen.clip import perceptor as module
 from guidegen.clip.perceptor import (
     CLIPPerceptor,
@@ -26,9 +26,9 @@ from guidegen.clip.perceptor import (
     truncated_words,
 )
 from guidegen.errors import ConfigError, UnknownNameError, WeightsError
-from guidegen.precision import perceptor_precision
+from guidegen.precision import Arithmetic
 from guidegen.weights import open_clip_weights
-from tests.helpers.tiny_clip import make_tiny_clip
+from tests.helpers.tiny_clip import MODEL, make_tiny_clip
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 
@@ -368,23 +368,37 @@ def test_loading_says_nothing_and_leaves_logging_as_it_was(folder, capfd, caplog
 # --- precision
 
 
-def test_precision(monkeypatch):
-    assert perceptor_precision("fp32", "cpu") == torch.float32
-    assert perceptor_precision("bf16", "cpu") == torch.bfloat16
-    assert perceptor_precision("fp16", "cuda") == torch.float16
-    assert perceptor_precision("auto", "mps") == torch.float16
-    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(precision, "has_bf16", lambda _, native=native: native)
-        assert perceptor_precision("auto", "cpu", half_pays=True) == dtype
-        assert perceptor_precision("auto", "cpu") == torch.float32
-    monkeypatch.undo()
-    for native, dtype in ((True, torch.bfloat16), (False, torch.float16)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native, **_: native)
-        assert perceptor_precision("auto", "cuda:1") == dtype
-    with pytest.raises(ConfigError, match="bf16"):
-        perceptor_precision("fp16", "cpu")
-    with pytest.raises(ConfigError, match="fp8"):
-        perceptor_precision("fp8", "cpu")
+def test_a_kept_arithmetic_counts_in_place_of_the_one_that_is_asked_for(folder):
+    spec = f"local-dir:{folder}"
+    kept = {spec: Arithmetic(torch.bfloat16)}
+    ((perceptor, _),) = load_ensemble([spec], device="cpu", keep=kept)
+    assert perceptor.precision == torch.bfloat16
+
+
+def test_auto_takes_what_was_fastest(folder, monkeypatch):
+    asked = {}
+
+    def choose(module, shapes, choices, workload, *, device):
+        for choice in choices:
+            workload(choice)()  # the work that is timed can be done
+        asked[module] = [str(choice) for choice in choices]
+        return choices[-1]
+
+    both = (torch.float32, torch.bfloat16)
+    monkeypatch.setattr(fused, "choose", choose)
+    monkeypatch.setattr(fused, "perceptor_dtypes", lambda device: both)
+    clip = load_perceptor(f"local-dir:{folder}", device="cpu")
+    assert asked == {"image tower VisionTransformer": ["fp32", "bf16"]}
+    assert clip.precision == torch.bfloat16
+    named = load_perceptor(f"local-dir:{folder}", device="cpu", precision="fp32")
+    assert named.precision == torch.float32
+    assert len(asked) == 1
+
+
+def test_a_short_copy_is_timed_and_the_tower_stays_whole(folder):
+    visual = open_clip.CLIP(**{**MODEL, "vision_cfg": {**MODEL["vision_cfg"], "layers": 5}}).visual
+    assert len(fused._shortened(visual).transformer.resblocks) == 2
+    assert len(visual.transformer.resblocks) == 5
 
 
 def test_towers_are_told_apart(clip):
