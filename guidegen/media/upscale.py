@@ -6,7 +6,9 @@ drawings. It always enlarges four times; two and three times are that result mad
 model's own files do it.
 """
 
+import copy
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +25,7 @@ from torch.nn import functional as F
 from guidegen.config import UpscaleFactor
 from guidegen.errors import ConfigError, WeightsError
 from guidegen.interfaces import Images
-from guidegen.precision import autocast, generator_precision
+from guidegen.precision import Arithmetic, autocast, generator_arithmetic
 from guidegen.utils.memory import available_memory
 from guidegen.weights.store import MODEL, SOURCE, embedded, sha256_file
 
@@ -194,16 +196,24 @@ def load_upscaler(device: str = "cpu", precision: str = "auto") -> Upscaler:
 
     Args:
         device: where it computes: cpu, cuda, cuda:1 or mps.
-        precision: as `generator_precision` takes it.
+        precision: "auto", "fp32" or "bf16"; see `guidegen.precision.generator_arithmetic`.
 
     Raises:
         ConfigError: a precision that the device has not.
         WeightsError: its file is missing or damaged.
     """
-    dtype = generator_precision(precision, device)
     net = UpscaleNet()
     net.load_state_dict(_read_weights(embedded("upscaler")))
-    return Upscaler(net, device=device, precision=dtype)
+
+    def workload(choice: Arithmetic) -> Callable[[], object]:
+        upscaler = Upscaler(copy.deepcopy(net), device=device, precision=choice.dtype)
+        pixels = np.zeros((64, 64, 3), np.uint8)
+        return lambda: upscaler.enlarge(pixels, _FOUR)
+
+    arithmetic = generator_arithmetic(
+        precision, device, module="upscaler", shapes=NAME, workload=workload
+    )
+    return Upscaler(net, device=device, precision=arithmetic.dtype)
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
