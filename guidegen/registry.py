@@ -14,6 +14,8 @@ from guidegen.errors import GuidegenError, UnknownNameError
 
 GROUP = "guidegen.generators"
 LOSSES = "guidegen.losses"
+# Also after an update of the code: pip writes down what there is.
+_INSTALL = "install guidegen itself: pip install guidegen, or pip install -e . in its folder"
 
 
 def backends() -> dict[str, Backend]:
@@ -44,8 +46,7 @@ def find(name: str) -> tuple[Backend, str]:
     if base not in good:
         if not good:
             raise UnknownNameError(
-                f"no generator is called {name!r}: none is installed; "
-                "install guidegen itself: pip install guidegen, or pip install -e . in its folder"
+                f"no generator is called {name!r}: none is installed; {_INSTALL}"
             )
         raise UnknownNameError.of(
             "generator", name, _names(good), hint="(guidegen generators lists them)"
@@ -110,6 +111,8 @@ def find_loss(name: str) -> LossInfo:
     if name in bad:
         raise GuidegenError(f"the loss {name!r} can't be used: {bad[name]}")
     if name not in good:
+        if not good:
+            raise UnknownNameError(f"no loss is called {name!r}: none is installed; {_INSTALL}")
         raise UnknownNameError.of("loss", name, good)
     return good[name]
 

@@ -62,6 +62,10 @@ def test_unknown_names_offer_the_nearest(install):
 def test_nothing_installed_says_what_to_do(install):
     with pytest.raises(UnknownNameError, match="pip install"):
         registry.find("collage")
+    with pytest.raises(
+        UnknownNameError, match=r"no loss is called .tv.: none is installed; .* pip"
+    ):
+        registry.find_loss("tv")
 
 
 def test_a_broken_plug_in_harms_only_itself(install):
