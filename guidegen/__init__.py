@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from guidegen.zero_shot.classify import classify
     from guidegen.zero_shot.embed import embed
     from guidegen.zero_shot.score import score
+    from guidegen.zero_shot.search import search
 
 prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "classify", "embed", "generate", "score", "stream", "upscale",
+    "classify", "embed", "generate", "score", "search", "stream", "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -47,6 +48,7 @@ _LAZY = {
     "classify": "guidegen.zero_shot.classify",
     "embed": "guidegen.zero_shot.embed",
     "score": "guidegen.zero_shot.score",
+    "search": "guidegen.zero_shot.search",
     "upscale": "guidegen.media.upscale_file:upscale_file",
 }
 

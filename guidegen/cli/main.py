@@ -24,6 +24,7 @@ from guidegen.cli.models import models
 from guidegen.cli.morph import morph
 from guidegen.cli.resume import resume
 from guidegen.cli.score import score
+from guidegen.cli.search import search
 from guidegen.cli.show import show
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
@@ -80,6 +81,7 @@ app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
 app.command(show)
 app.command(score, usage="Usage: guidegen score IMAGE... [--prompt TEXT] [OPTIONS]\n")
 app.command(embed, usage="Usage: guidegen embed [IMAGE...] [--text TEXT] [OPTIONS]\n")
+app.command(search, usage="Usage: guidegen search FOLDER [TEXT] [OPTIONS]\n")
 app.command(classify, usage="Usage: guidegen classify IMAGE... --labels LABELS [OPTIONS]\n")
 app.command(generators)
 app.command(models)
