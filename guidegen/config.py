@@ -19,41 +19,106 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import to_json
 
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.presets import PRESETS, apply_preset
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import parse_loss_terms
-from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
+from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
 from guidegen.utils.parse import parse_toml
 
-MAX_SEED = 2**63 - 1
+__all__ = [
+    "MAX_SEED", "MAX_SIDE", "NOT_PIXELS", "PictureConfig", "ResolvedConfig", "ResolvedSettings",
+    "RunConfig", "RunSettings", "UpscaleFactor", "make_config", "make_configs", "read_toml", "to_toml",
+]  # fmt: skip
+
 MAX_SIDE = 4096
 MAX_TEXT = 10_000  # characters of a prompt
-# Fields that name places, machines and where settings came from; no pixel depends on them.
-_NOT_PIXELS = frozenset({"out", "metadata", "save_every", "video", "preset", "upscale"})
 # How many times as large a picture can be made once it is finished; 1 leaves it.
 UpscaleFactor = Literal[1, 2, 3, 4]
+# Settings that name places, or say how long and how visibly to draw; no pixel of a step depends on
+# them, so two pictures that differ only here are one.
+NOT_PIXELS = frozenset(
+    {"out", "metadata", "save_every", "video", "preview", "minutes", "preset", "upscale"}
+)
+# What decided the pixels when digests were first written, in the order of then. Settings that came
+# later count only where they are set, so that runs of before are still found and go on.
+_FIRST_SETTINGS = (
+    "prompt", "negative", "negative_weight", "image_prompt", "noise_prompt", "template",
+    "generator", "option", "perceptor", "seed", "steps", "cutouts", "cutout_batch",
+    "cutout_method", "cutout_noise", "starts", "size", "lr", "lr_end", "optimizer", "distance",
+    "prior", "init_weight", "ema", "zoom", "shift", "rotate", "move_every", "init_image", "device",
+    "precision", "generator_precision",
+)  # fmt: skip
 
 
-class RunConfig(BaseModel):
-    """Everything that decides one picture. Immutable; unknown keys are refused.
-
-    None means "what suits the generator" (see `guidegen generators`).
-    """
+class _Model(BaseModel):
+    """Immutable; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+
+class PictureConfig(_Model):
+    """What one picture has of its own among those that advance together."""
+
     prompt: str = Field(description="What to draw: text:weight:stop, parts joined by |.")
     negative: tuple[str, ...] = Field((), description="What to push away from; may be repeated.")
-    negative_weight: float = Field(
-        0.5, gt=0, le=1000, description="How strongly --negative pushes away."
-    )
     image_prompt: tuple[str, ...] = Field(
         (), description="Picture to resemble: PATH, PATH:WEIGHT or PATH:WEIGHT:STOP; repeatable."
     )
     noise_prompt: tuple[str, ...] = Field(
         (), description="Random direction in CLIP's space, SEED:WEIGHT; may be repeated."
+    )
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Fixes the random numbers of this picture.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt(cls, value: str) -> str:
+        _check_text("the prompt", value)
+        parse_scenes(value)
+        return value.strip()
+
+    @field_validator("negative", mode="before")
+    @classmethod
+    def _one_or_more_texts(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("image_prompt", "noise_prompt", mode="before")
+    @classmethod
+    def _paths_and_seeds(cls, value: object) -> object:
+        several = value if isinstance(value, list | tuple) else (value,)
+        return tuple(map(_as_text, several))
+
+    @field_validator("image_prompt", "noise_prompt")
+    @classmethod
+    def _other_prompts(cls, value: tuple[str, ...], about: ValidationInfo) -> tuple[str, ...]:
+        for text in value:
+            _check_text(f"the {str(about.field_name).replace('_', ' ')}", text)
+            if about.field_name == "image_prompt":
+                parse_image_prompt(text)
+            else:
+                parse_noise_prompt(text)
+        return value
+
+    @field_validator("negative")
+    @classmethod
+    def _negative(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            _check_text("a negative prompt", text)
+            if not text.strip():
+                raise ValueError("a negative prompt is empty")
+        return value
+
+
+class RunSettings(_Model):
+    """What pictures that advance together share.
+
+    None means "what suits the generator" (see `guidegen generators`).
+    """
+
+    negative_weight: float = Field(
+        0.5, gt=0, le=1000, description="How strongly --negative pushes away."
     )
     preset: str = Field("", description=f"Settings below your own: {', '.join(PRESETS)}.")
     template: str = Field(
@@ -68,7 +133,6 @@ class RunConfig(BaseModel):
         min_length=1,
         description="CLIP as NAME/TAG, local-dir:PATH or embedded, with @WEIGHT; may be repeated.",
     )
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Fixes the random numbers of this picture.")
     steps: int | None = Field(None, ge=0, le=1_000_000, description="Optimiser steps.")
     cutouts: int | None = Field(None, ge=1, le=4096, description="Crops that CLIP sees each step.")
     cutout_batch: int = Field(
@@ -131,46 +195,20 @@ class RunConfig(BaseModel):
     upscale: UpscaleFactor = Field(
         1, description="Also write the picture 2, 3 or 4 times as large, image-2x.png."
     )
+    minutes: float | None = Field(
+        None, gt=0, le=100_000, description="Finish with the best picture after so many minutes."
+    )
+    until_loss: float | None = Field(
+        None, allow_inf_nan=False, description="Finish at the first step whose loss is this low."
+    )
+    preview: bool = Field(True, description="Keep a small preview.png up to date while drawing.")
     video: bool = Field(False, description="Write a video of the run, progress.mp4, as it goes.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
 
-    @field_validator("prompt")
-    @classmethod
-    def _prompt(cls, value: str) -> str:
-        _check_text("the prompt", value)
-        parse_scenes(value)
-        return value.strip()
-
-    @field_validator("negative", "perceptor", "option", "loss", mode="before")
+    @field_validator("perceptor", "option", "loss", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("image_prompt", "noise_prompt", mode="before")
-    @classmethod
-    def _paths_and_seeds(cls, value: object) -> object:
-        several = value if isinstance(value, list | tuple) else (value,)
-        return tuple(map(_as_text, several))
-
-    @field_validator("image_prompt", "noise_prompt")
-    @classmethod
-    def _other_prompts(cls, value: tuple[str, ...], about: ValidationInfo) -> tuple[str, ...]:
-        for text in value:
-            _check_text(f"the {str(about.field_name).replace('_', ' ')}", text)
-            if about.field_name == "image_prompt":
-                parse_image_prompt(text)
-            else:
-                parse_noise_prompt(text)
-        return value
-
-    @field_validator("negative")
-    @classmethod
-    def _negative(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            _check_text("a negative prompt", text)
-            if not text.strip():
-                raise ValueError("a negative prompt is empty")
-        return value
 
     @field_validator("loss")
     @classmethod
@@ -217,10 +255,7 @@ class RunConfig(BaseModel):
 
     def height_width(self) -> tuple[int, int] | None:
         """The size as (height, width) in pixels, or None for the generator's own."""
-        if self.size is None:
-            return None
-        width, _, height = self.size.partition("x")
-        return int(height or width), int(width)
+        return None if self.size is None else _height_width(self.size)
 
     @property
     def moves(self) -> bool:
@@ -232,21 +267,73 @@ class RunConfig(BaseModel):
         right, down = (float(part) for part in self.shift.split(","))
         return right, down
 
+
+class RunConfig(RunSettings, PictureConfig):
+    """Everything that decides one picture: its own settings and those that a batch shares.
+
+    Flags, TOML keys, API arguments and the metadata of pictures are its fields.
+    """
+
     def digest(self, models: Mapping[str, str] | None = None) -> str:
         """SHA-256 over everything that changes the pixels.
 
         Args:
             models: name -> digest of the weights in use; they change the pixels too.
         """
-        fields = self.model_dump(mode="json", exclude=set(_NOT_PIXELS))
+        fields = self._deciding(mode="json")
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
-        if not self.loss:
-            del fields["loss"]  # runs that were begun before there were losses to name go on
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def key(self) -> bytes:
+        """Equal for configs that ask for the same picture; quicker than `digest`."""
+        return to_json(self._deciding(mode="python"))
+
+    def _deciding(self, *, mode: str) -> dict[str, Any]:
+        """The settings that decide the pixels."""
+        values = self.model_dump(mode=mode, exclude=set(NOT_PIXELS))
+        first = {name: values.pop(name) for name in _FIRST_SETTINGS}
+        defaults = RunConfig.model_fields
+        later = {n: v for n, v in values.items() if getattr(self, n) != defaults[n].default}
+        return {**first, **later}
+
+
+class ResolvedSettings(RunSettings):
+    """Shared settings in which no default is missing."""
+
+    steps: int
+    cutouts: int
+    cutout_noise: float
+    starts: int
+    size: str
+    lr: float
+
+    def height_width(self) -> tuple[int, int]:
+        """The size as (height, width) in pixels."""
+        return _height_width(self.size)
+
+
+class ResolvedConfig(ResolvedSettings, RunConfig):
+    """What is really used for one picture; written flat, as the RunConfig that reads it back."""
+
+    @property
+    def picture(self) -> PictureConfig:
+        """What the picture has of its own."""
+        return PictureConfig(**{name: getattr(self, name) for name in PictureConfig.model_fields})
+
+    @property
+    def settings(self) -> ResolvedSettings:
+        """What it shares with others that advance with it."""
+        names = ResolvedSettings.model_fields
+        return ResolvedSettings(**{name: getattr(self, name) for name in names})
+
+
+def _height_width(size: str) -> tuple[int, int]:
+    width, _, height = size.partition("x")
+    return int(height or width), int(width)
 
 
 def _as_text(value: object) -> object:

@@ -20,8 +20,6 @@ from guidegen.errors import ConfigError, GuidegenError
 # All that a line can give.
 COLUMNS = frozenset({*RunConfig.model_fields, "id"} - {"out"})
 MAX_JOBS = 10_000_000
-# These name places and say how often to save: two jobs that differ only here are one.
-_NOT_THE_JOB = {"out", "metadata", "save_every", "video", "preset"}
 # Lines that differ only in these are checked alike by what checks settings.
 _FREE = frozenset({"prompt", "negative", "seed", "id"})
 _REMEMBERED = 10_000
@@ -251,7 +249,7 @@ def _id(entry: Entry) -> str:
 
 
 def _key(config: RunConfig) -> int:
-    return _hash(config.model_dump_json(exclude=_NOT_THE_JOB).encode())
+    return _hash(config.key())
 
 
 def _hash(data: bytes) -> int:

@@ -17,15 +17,14 @@ from guidegen.batch.prompt_list import Job, PromptList
 from guidegen.batch.results import FAILED, FINISHED, Result, ResultLog
 from guidegen.batch.tasks import Outcome, Task, draw, tasks
 from guidegen.config import RunConfig
+from guidegen.engine.build import WIDTH
 from guidegen.recorders import StepCallback
-from guidegen.runs.store import IMAGE, check_writable
+from guidegen.runs.store import IMAGE, VIDEO, check_writable
 from guidegen.utils.locks import locked
 from guidegen.utils.stop import Stop
 
 log = logging.getLogger(__name__)
 
-# As wide as the engine's own batches.
-_WIDTH = 8
 # Seconds between two versions of the gallery while the list is being drawn.
 _GALLERY_EVERY = 10.0
 
@@ -55,7 +54,7 @@ class Executor(Protocol):
 class Local:
     """Draws in this process, one batch after another; models are loaded once."""
 
-    width = _WIDTH
+    width = WIDTH
 
     def run(self, waiting: Iterator[Task], stop: Stop, watch: Watch | None) -> Outcomes:
         """See `Executor`."""
@@ -160,7 +159,7 @@ def _result(folder: Path, gallery: Gallery, outcome: Outcome) -> Result:
     if outcome.error:
         return Result.of(job, status=FAILED, error=outcome.error, worker=outcome.worker)
     image = folder / outcome.run / IMAGE
-    video = image.with_name("progress.mp4")
+    video = image.with_name(VIDEO)
     return Result.of(
         job,
         status=FINISHED,

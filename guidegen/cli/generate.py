@@ -139,6 +139,8 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
 def _summary(picture: "Picture") -> str:
     parts = [f"seed {picture.config.seed}"]
     parts += [f"{name} {value:.3f}" for name, value in picture.scores.items()]
+    if picture.ended:
+        parts.append(f"ended early: {picture.ended}")
     if picture.reused:
         parts.append("made earlier (--force makes it again)")
     elif picture.run is not None and picture.run.seconds is not None:

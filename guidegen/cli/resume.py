@@ -26,11 +26,13 @@ def resume(
     found = [store.Run.load(path if path.is_dir() else path.parent) for path in paths]
     if not quiet:
         for run in found:
-            if run.status == "finished":
+            if run.status == "finished" and run.ended in ("", store.UNTIL_LOSS):
                 print(f"{run.path} is finished", file=sys.stderr)
     from guidegen.engine.generate import check_same
 
     for run in found:
         check_same(run)
-    configs = [run.config.model_copy(update={"out": run.path.parent}) for run in found]
+    # to its last step, also where it was to be finished after some minutes
+    go_on = [{"out": run.path.parent, "minutes": None} for run in found]
+    configs = [run.config.model_copy(update=u) for run, u in zip(found, go_on, strict=True)]
     draw(configs, force=False, quiet=quiet)

@@ -1,5 +1,7 @@
 """Candidates that advance together: from their run directories to their pictures."""
 
+import math
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -15,11 +17,12 @@ from guidegen.errors import RunInterruptedError
 from guidegen.interfaces import LoopState, Step
 from guidegen.recorders import BestEffort, Recording, StepCallback
 from guidegen.recorders.jsonl import Jsonl
+from guidegen.recorders.preview import Preview
 from guidegen.recorders.trajectory import Trajectory
 from guidegen.recorders.video import LiveVideo
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import join_states, remove_states, write_state
-from guidegen.runs.store import Run, RunStore
+from guidegen.runs.store import MINUTES, UNTIL_LOSS, Run, RunStore
 from guidegen.utils.failpoints import failpoint
 from guidegen.utils.files import replacing
 from guidegen.utils.locks import locked
@@ -57,6 +60,8 @@ class Member:
             ]
             if task.config.video:
                 recorders.append(_video(self.run, row, start))
+            if task.config.preview:
+                recorders.append(BestEffort(Preview(folder, row=row)))
         self.recording = Recording([*recorders, *self.savers])
 
     def save(self, state: LoopState) -> None:
@@ -132,10 +137,14 @@ class Batch:
                     member.fail(error)
                 raise
 
-    def _advance(self) -> Generator[StreamStep, None, None]:
-        """All steps, up to the last or to where the run is to end."""
+    def _advance(self) -> Generator[Event, None, None]:
+        """All steps, up to the last or to where the run is to end.
+
+        Pictures come only of candidates whose loss has come low enough before that.
+        """
         begun = self.resume.index if self.resume else 0
         steps = make_steps(self.session, self.guidance, self.config, self.resume)
+        self._deadline = time.monotonic() + 60 * (self.config.minutes or math.inf)
         # left in reverse: the loop first, then the recorders, whose files are whole afterwards
         with ExitStack() as stack:
             watched = stack.enter_context(Recording(self.recorders))
@@ -147,13 +156,14 @@ class Batch:
                 for member in self._unfinished:
                     member.recording(step)
                 failpoint("step", str(step.index))
-                for member in self._unfinished:
+                for member in list(self._unfinished):
                     yield self._seen(member, step)
+                yield from self._low_enough(step)
                 self.ending = self._ending(step, answer)
                 due = step.index % self.config.save_every == 0 and begun < step.index < step.total
                 if self.write and (due or self.ending):
                     self._save()
-                if self.ending:
+                if self.ending or not self._unfinished:
                     break
 
     def _seen(self, member: Member, step: Step) -> StreamStep:
@@ -169,7 +179,22 @@ class Batch:
             return None
         if self.stop:
             return Ending("interrupted", self.stop.reason)
+        if time.monotonic() >= self._deadline:
+            return Ending("finished", MINUTES)
         return Ending("finished", answer) if answer else None
+
+    def _low_enough(self, step: Step) -> Iterator[Picture]:
+        """Finish the candidates whose loss is as low as was asked for; waits for the device.
+
+        Each by itself, since its picture must not depend on who else is in the batch.
+        """
+        if self.config.until_loss is None or step.index == step.total:
+            return
+        losses = step.losses["total"].tolist()
+        for member in list(self._unfinished):
+            if losses[member.row] <= self.config.until_loss:
+                member.recording.close()
+                yield self._finish(member, step, Ending("finished", UNTIL_LOSS, goes_on=False))
 
     def _save(self) -> None:
         assert self.last is not None
@@ -196,16 +221,20 @@ class Batch:
         if self.ending is not None and step.best is not None:
             step = replace(step, latents=step.best)
         for member in list(self._unfinished):
-            budget = self.guidance.evaluator.budget
-            if member.run is not None and budget.views != self.config.cutout_batch:
-                note = f"out of memory: {budget.views} cutouts at a time"
-                member.run.notes.append(note)
-            image, scores = render(self.guidance, step, member.row)
-            picture = write_picture(
-                self.session, member.run, member.task, image, scores, step=step, ending=self.ending
-            )
-            self._unfinished.remove(member)
-            yield picture
+            yield self._finish(member, step, self.ending)
+
+    def _finish(self, member: Member, step: Step, ending: Ending | None) -> Picture:
+        """Write one picture."""
+        budget = self.guidance.evaluator.budget
+        if member.run is not None and budget.views != self.config.cutout_batch:
+            note = f"out of memory: {budget.views} cutouts at a time"
+            member.run.notes.append(note)
+        image, scores = render(self.guidance, step, member.row)
+        picture = write_picture(
+            self.session, member.run, member.task, image, scores, step=step, ending=ending
+        )
+        self._unfinished.remove(member)
+        return picture
 
 
 def _open_run(locks: ExitStack, task: PictureTask, session: Session) -> Run:

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.models import Session
 from guidegen.guidance.averaging import averaged, best_so_far
@@ -44,7 +44,7 @@ class Guidance:
 
 
 def make_steps(
-    session: Session, guidance: Guidance, config: RunConfig, resume: LoopState | None
+    session: Session, guidance: Guidance, config: ResolvedConfig, resume: LoopState | None
 ) -> Generator[Step, None, None]:
     """The steps of a batch, from their starts or from where they were stopped.
 
@@ -62,12 +62,12 @@ def make_steps(
         latents = dict(resume.latents)
     elif config.init_image is not None:
         assert isinstance(generator, Encodes)
-        size = config.height_width() or (0, 0)
+        size = config.height_width()
         start = generator.encode(read_init(config.init_image, size).to(config.device))
         index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=config.device)
         latents = rows(start, index)
     else:
-        latents = best_of(evaluator, config.starts or 1, preference=preference)
+        latents = best_of(evaluator, config.starts, preference=preference)
     settings, objective = guidance.settings, evaluator.objective
     steps = optimize(evaluator, latents, settings, preference=preference, resume=resume)
     if config.ema:
@@ -76,12 +76,10 @@ def make_steps(
     yield from best_so_far(steps, comparable=comparable, resume=resume)
 
 
-def make_guidance(session: Session, config: RunConfig, candidates: Sequence[Candidate]) -> Guidance:
+def make_guidance(
+    session: Session, config: ResolvedConfig, candidates: Sequence[Candidate]
+) -> Guidance:
     """What a resolved config asks for, for all candidates of a batch."""
-    assert config.steps is not None
-    assert config.lr is not None
-    assert config.cutouts is not None
-    assert config.cutout_noise is not None
     targets = {
         perceptor.name: encode_targets(perceptor, candidates, config)
         for perceptor, _ in session.ensemble
@@ -113,7 +111,7 @@ def make_guidance(session: Session, config: RunConfig, candidates: Sequence[Cand
     return Guidance(evaluator, settings, targets)
 
 
-def make_candidate(config: RunConfig) -> Candidate:
+def make_candidate(config: ResolvedConfig) -> Candidate:
     """One picture's prompts, scenes, seed and random numbers."""
     scenes = parse_scenes(config.prompt)
     away = tuple(Prompt(text.strip(), weight=-config.negative_weight) for text in config.negative)
@@ -124,7 +122,7 @@ def make_candidate(config: RunConfig) -> Candidate:
     return Candidate((*prompts, *away), config.seed, rng, story)
 
 
-def _group(config: RunConfig) -> int:
+def _group(config: ResolvedConfig) -> int:
     """How many pictures go through the generator together: as many as free memory will hold.
 
     A guess, from the 18 KB a pixel that a VQGAN decoder keeps for its backward pass in fp32; where
@@ -132,12 +130,12 @@ def _group(config: RunConfig) -> int:
     """
     if not config.device.startswith("cuda"):
         return 1
-    height, width = config.height_width() or (0, 0)
+    height, width = config.height_width()
     free, _ = torch.cuda.mem_get_info(config.device)
     return max(1, min(WIDTH, free // (18_000 * height * width)))
 
 
-def _motion(config: RunConfig) -> Motion | None:
+def _motion(config: ResolvedConfig) -> Motion | None:
     if not config.moves:
         return None
     return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)

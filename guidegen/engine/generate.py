@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from guidegen.config import RunConfig
 from guidegen.engine.models import open_session
 from guidegen.engine.picture import Picture, digest_of
-from guidegen.engine.resolve import check
+from guidegen.engine.resolve import check, resolve
 from guidegen.engine.stream import Recorders, Stream
 from guidegen.errors import ConfigError
 from guidegen.runs.store import Run
@@ -52,7 +52,7 @@ def check_same(run: Run) -> None:
         GuidegenError: as `check`.
     """
     check([run.config])
-    session = open_session(run.config)
+    session = open_session(resolve(run.config))
     if digest_of(run.config, session) != run.digest:
         changed = [
             name for name, digest in session.digests.items() if run.models.get(name) != digest

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from guidegen.clip.perceptor import Ensemble, load_ensemble
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedSettings
 from guidegen.interfaces import Generator
 from guidegen.precision import Arithmetic
 from guidegen.registry import load_generator
@@ -27,8 +27,8 @@ class Session:
         return {name: value for name, value in pairs if isinstance(value, Arithmetic)}
 
 
-def open_session(config: RunConfig, *, keep: Mapping[str, str] | None = None) -> Session:
-    """The models that a resolved config asks for.
+def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = None) -> Session:
+    """The models that settings ask for.
 
     Args:
         config: resolved.
@@ -37,11 +37,10 @@ def open_session(config: RunConfig, *, keep: Mapping[str, str] | None = None) ->
     Raises:
         GuidegenError: weights that are missing or broken.
     """
-    height, width = config.height_width() or (0, 0)
     return _load(
         config.generator,
         config.option,
-        (height, width),
+        config.height_width(),
         config.perceptor,
         config.device,
         config.precision,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.engine.build import Guidance
 from guidegen.engine.models import Session, open_session
 from guidegen.engine.resolve import device_name
@@ -20,7 +20,7 @@ from guidegen.ops import rows
 from guidegen.precision import Arithmetic
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
-from guidegen.runs.store import IMAGE, Run, RunStore, picture_path
+from guidegen.runs.store import IMAGE, UNTIL_LOSS, Run, RunStore, picture_path
 from guidegen.utils.files import write_atomic
 from guidegen.utils.versions import own_version
 
@@ -40,7 +40,7 @@ class Picture:
         ended: why it ended before its last step; "" where it did not.
     """
 
-    config: RunConfig
+    config: ResolvedConfig
     image: Image.Image
     path: Path | None
     run: Run | None
@@ -56,11 +56,13 @@ class Ending:
 
     Attributes:
         status: "finished": the picture so far is the picture; "interrupted": it is to go on.
-        why: in a few words.
+        why: as in `guidegen.runs.store.Run.ended`.
+        goes_on: its state is kept, since another call may want more of it.
     """
 
     status: str
     why: str
+    goes_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class PictureTask:
 
     index: int
     total: int
-    config: RunConfig
+    config: ResolvedConfig
     digest: str = ""
     state: LoopState | None = None
 
@@ -161,7 +163,7 @@ def write_picture(
         image: at full size.
         scores: name -> figure.
         step: the last of the run.
-        ending: None at the end of all steps. Else the state stays, so that the run can go on.
+        ending: None at the end of all steps.
     """
     status, why = (ending.status, ending.why) if ending else ("finished", "")
     path = None
@@ -173,19 +175,20 @@ def write_picture(
     if run is not None and path is not None:
         path = _copy_out(path, path.read_bytes(), task)
         run.finish(scores, status=status, ended=why, last_step=step.index)
-        if ending is None:
+        if ending is None or not ending.goes_on:
             remove_states(run.path)
     return Picture(task.config, image, path, run, scores, status=status, ended=why)
 
 
 def reuse(run: Run, task: PictureTask) -> Picture:
     """The picture of a run that was finished earlier."""
-    remove_states(run.path)  # there are some if it was killed just before it had removed them
+    if run.ended in ("", UNTIL_LOSS):  # killed just before it had removed them
+        remove_states(run.path)
     with Image.open(run.image) as opened:
         found: Image.Image = opened.copy()
     image, path = _enlarged(found, run.image, run, task.config, run.scores, run.models)
     path = _copy_out(path or run.image, (path or run.image).read_bytes(), task)
-    return Picture(run.config, image, path, run, run.scores, reused=True)
+    return Picture(task.config, image, path, run, run.scores, reused=True, ended=run.ended)
 
 
 def _enlarged(

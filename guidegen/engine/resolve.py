@@ -8,7 +8,7 @@ import torch
 
 from guidegen.backend import Backend, GeneratorInfo
 from guidegen.clip.perceptor import check_specs
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.errors import ConfigError
 from guidegen.media.images import read_init, read_picture
@@ -26,8 +26,8 @@ def check(configs: Sequence[RunConfig]) -> None:
         GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
             devices that are not there.
     """
-    # everything else is the same for all that advance together
-    for config in {batch_key(config): config for config in configs}.values():
+    # words and seeds were checked one by one already
+    for config in {_alike(config): config for config in configs}.values():
         info = generator_info(config)
         size = _size(config, info)
         if config.upscale > 1:
@@ -52,6 +52,12 @@ def check(configs: Sequence[RunConfig]) -> None:
                 )
 
 
+def _alike(config: RunConfig) -> str:
+    """Equal for configs that are refused or taken alike."""
+    scenes = "^".join("x" for _ in parse_scenes(config.prompt))
+    return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()
+
+
 def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:
     if not info.encodes:
         able = [name for name, backend in backends().items() if _encodes(backend)]
@@ -62,8 +68,8 @@ def _encodes(backend: Backend) -> bool:
     return any(info.encodes for info in backend.variants.values())
 
 
-def resolve(config: RunConfig) -> RunConfig:
-    """Fill every None with what suits the generator."""
+def resolve(config: RunConfig) -> ResolvedConfig:
+    """Fill every None with what suits the generator, and "auto" with a device."""
     info = generator_info(config)
     height, width = _size(config, info)
     values: dict[str, Any] = {
@@ -74,10 +80,10 @@ def resolve(config: RunConfig) -> RunConfig:
         # big-sleep's are plain crops
         "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
     }
-    values = {name: value for name, value in values.items() if getattr(config, name) is None}
     size = str(width) if width == height else f"{width}x{height}"
-    return config.model_copy(
-        update={**values, "size": size, "device": choose_device(config.device)}
+    values |= {name: value for name, value in config if value is not None}
+    return ResolvedConfig.model_validate(
+        {**values, "size": size, "device": choose_device(config.device)}
     )
 
 
@@ -140,8 +146,11 @@ def device_name(device: str) -> str:
     return f"{device} ({torch.get_num_threads()} threads)"
 
 
-def batch_key(config: RunConfig) -> str:
-    """Equal for configs that can advance together."""
-    # stories of as many scenes have the same schedule
-    scenes = "^".join("x" for _ in parse_scenes(config.prompt))
-    return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()
+def batch_key(config: ResolvedConfig) -> str:
+    """Equal for configs that can advance together.
+
+    References are loaded once a batch; stories of as many scenes have the same schedule.
+    """
+    scenes = len(parse_scenes(config.prompt))
+    together = [config.settings.model_dump_json(), config.image_prompt, config.noise_prompt, scenes]
+    return repr(together)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.engine.batch import Batch, Event
 from guidegen.engine.build import WIDTH
 from guidegen.engine.models import Session, open_session
@@ -18,7 +18,7 @@ from guidegen.runs.store import check_writable
 from guidegen.utils.stop import Stop
 
 # Makes the recorders of one batch from its configs.
-Recorders = Callable[[Sequence[RunConfig]], Sequence[StepCallback]]
+Recorders = Callable[[Sequence[ResolvedConfig]], Sequence[StepCallback]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Call:
     write: bool
     force: bool
 
-    def events(self, configs: Sequence[RunConfig]) -> Generator[Event, None, None]:
+    def events(self, configs: Sequence[ResolvedConfig]) -> Generator[Event, None, None]:
         """Steps and pictures of resolved configs."""
         groups: dict[str, list[PictureTask]] = {}
         for index, config in enumerate(configs):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from guidegen.config import RunConfig
+from guidegen.config import ResolvedConfig
 from guidegen.engine.build import Guidance
 from guidegen.engine.picture import similarities
 from guidegen.interfaces import Step
@@ -30,7 +30,7 @@ class StreamStep:
     candidate: int
     index: int
     total: int
-    config: RunConfig
+    config: ResolvedConfig
     folder: Path | None
     _step: Step = field(repr=False)
     _guidance: Guidance = field(repr=False)

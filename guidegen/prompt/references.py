@@ -8,7 +8,7 @@ from pathlib import Path
 from guidegen.errors import PromptSyntaxError
 from guidegen.prompt.grammar import split_numbers
 
-_MAX_SEED = 2**63 - 1
+MAX_SEED = 2**63 - 1  # of torch.Generator
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def parse_noise_prompt(text: str) -> NoisePrompt:
     seed, _, rest = text.partition(":")
     seed = seed.strip()
     left, numbers = split_numbers(f"x:{rest}") if rest else ("x", ())
-    if not re.fullmatch(r"\d{1,19}", seed) or int(seed) > _MAX_SEED or left != "x":
+    if not re.fullmatch(r"\d{1,19}", seed) or int(seed) > MAX_SEED or left != "x":
         raise PromptSyntaxError(f"the noise prompt {text!r} is not SEED:WEIGHT, like 7:0.1")
     return NoisePrompt(int(seed), *_weight_and_stop(f"noise prompt {text!r}", numbers))
 

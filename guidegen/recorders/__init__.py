@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from guidegen.errors import OutputError
 from guidegen.interfaces import Step
 
 __all__ = ["BestEffort", "Recorder", "Recording", "StepCallback", "Write"]
@@ -101,7 +100,7 @@ class BestEffort:
         if not self._failed:
             try:
                 return self.recorder(step)
-            except OutputError as error:
+            except OSError as error:
                 self._warn(error)
         return None
 
@@ -109,9 +108,9 @@ class BestEffort:
         """Close the recorder."""
         try:
             self.recorder.close()
-        except OutputError as error:
+        except OSError as error:
             self._warn(error)
 
-    def _warn(self, error: OutputError) -> None:
+    def _warn(self, error: OSError) -> None:
         self._failed = True
         log.warning("%s; the run goes on", error)

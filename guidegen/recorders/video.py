@@ -16,11 +16,11 @@ from guidegen.interfaces import Step
 from guidegen.media.mp4 import finish, prepend, trim
 from guidegen.media.video_encoder import LIVE_MP4, Encoder, Frame
 from guidegen.ops import to_bytes
+from guidegen.runs.store import VIDEO
 from guidegen.utils.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
-FILE = "progress.mp4"
 PART = "progress.part.mp4"
 _EARLIER = "progress.old.mp4"
 # Frames that may wait for the encoder; then the loop waits too, rather than fill the memory.
@@ -99,7 +99,7 @@ class LiveVideo:
         self._queue.put(None)
         self._thread.join()
         self._thread = None
-        part, path = self.folder / PART, self.folder / FILE
+        part, path = self.folder / PART, self.folder / VIDEO
         try:
             if self._error is not None:
                 raise self._error
@@ -146,7 +146,7 @@ class LiveVideo:
 
     def _earlier(self) -> Path | None:
         """The video that this one goes on from, out of the way of the new part."""
-        old, part, whole = self.folder / _EARLIER, self.folder / PART, self.folder / FILE
+        old, part, whole = self.folder / _EARLIER, self.folder / PART, self.folder / VIDEO
         if not self.resume_at:
             old.unlink(missing_ok=True)
             return None

@@ -31,6 +31,8 @@ from guidegen.utils.versions import versions
 MANIFEST = "run.json"
 IMAGE = "image.png"
 VIDEO = "progress.mp4"
+# Why a run ended before its last step, in `Run.ended`; any other text is a recorder's own.
+MINUTES, UNTIL_LOSS = "minutes", "until-loss"
 SLUG_LENGTH = 48
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ class Run:
         resumed_at: the steps at which it went on after it was stopped or killed.
         notes: what one should know of it, like a smaller micro-batch.
         files: name -> SHA-256 of what a finished run left, so that damage is noticed.
-        ended: why it ended before its last step; "" where it did not.
+        ended: why it ended before its last step: "minutes", "until-loss", or what asked for it;
+            "" where it did not.
         last_step: the step whose picture it is.
     """
 
@@ -105,6 +108,21 @@ class Run:
     def image(self) -> Path:
         """Where the picture lies once there is one."""
         return self.path / IMAGE
+
+    def serves(self, config: RunConfig) -> bool:
+        """Whether a call with this config, whose digest is the same, needs no other picture.
+
+        A picture with metadata does not serve a call that wants none, nor the other way round. One
+        that ended before its last step serves only where that was to be: at `until_loss`, which
+        every call of this digest has, or after minutes of which the call has no more to give. Any
+        other can go on.
+        """
+        if self.status != "finished" or self.config.metadata != config.metadata:
+            return False
+        if self.ended == MINUTES:
+            allowed = config.minutes is not None and self.config.minutes is not None
+            return allowed and config.minutes <= self.config.minutes
+        return self.ended in ("", UNTIL_LOSS)
 
     def write(self, name: str, data: bytes) -> Path:
         """Write one file of the run as `write_atomic` does."""
@@ -257,15 +275,12 @@ class RunStore:
     def find(self, config: RunConfig, digest: str) -> Run | None:
         """The finished run of this digest, if its picture is still there, and still that picture.
 
-        One that ended before its last step does not serve: it can go on. Nor does a picture with
-        metadata serve a call that wants none, nor the other way round, nor a run without a video a
-        call that wants one.
+        It must serve the call (`Run.serves`), and have a video where one is wanted.
         """
         path = self.place(config, digest)
         with suppress(InputImageError):
             run = Run.load(path)
-            usable = run.status == "finished" and not run.ended
-            if not usable or run.config.metadata != config.metadata:
+            if not run.serves(config):
                 return None
             for name in (IMAGE, VIDEO) if config.video else (IMAGE,):
                 if not run.intact(name):

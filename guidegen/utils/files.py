@@ -14,8 +14,12 @@ from guidegen.utils.failpoints import failpoint
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` at the end, or vanishes if anything fails.
+
+    Args:
+        path: the file.
+        durable: flushed to the disk, so that it lasts through a power cut.
 
     Raises:
         OutputError: the file can't be written.
@@ -24,13 +28,15 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         failpoint("create", path.name)
         yield temporary
-        failpoint("fsync", path.name)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            failpoint("fsync", path.name)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         failpoint("rename", path.name)
         temporary.replace(path)
         failpoint("renamed", path.name)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, GuidegenError):
             raise
@@ -40,13 +46,13 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes) -> Path:
-    """Write a whole file, or nothing.
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> Path:
+    """Write a whole file, or nothing; `durable` as for `replacing`.
 
     Raises:
         OutputError: the file can't be written.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
         half = len(data) // 2
         file.write(data[:half])
         failpoint("write", path.name)

@@ -73,9 +73,12 @@ def open_source(run: Run, *, device: str = "auto") -> Source:
     """
     stored = trajectory(run)
     config = resolve(run.config.model_copy(update={"device": device}))
-    height, width = config.height_width() or (0, 0)
     generator = _load(
-        config.generator, config.option, (height, width), config.device, config.generator_precision
+        config.generator,
+        config.option,
+        config.height_width(),
+        config.device,
+        config.generator_precision,
     )
     _compare(run, config, generator)
     source = Source(run, generator, stored, config.device)

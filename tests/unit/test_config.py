@@ -5,8 +5,16 @@ import random
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from guidegen.config import RunConfig, make_config, read_toml, to_toml
+from guidegen.config import (
+    PictureConfig,
+    ResolvedConfig,
+    RunConfig,
+    make_config,
+    read_toml,
+    to_toml,
+)
 from guidegen.errors import ConfigError, PromptSyntaxError
 
 FULL = {
@@ -46,6 +54,9 @@ FULL = {
     "precision": "bf16",
     "generator_precision": "fp32",
     "out": Path("o ut"),
+    "minutes": 1.5,
+    "until_loss": -0.25,
+    "preview": False,
     "video": True,
     "upscale": 2,
     "metadata": False,
@@ -154,6 +165,32 @@ def test_the_digest_is_over_the_pixels_only(tmp_path):
     assert base.digest() == same.digest()
     assert base.digest() != make_config({"prompt": "a", "seed": 2}).digest()
     assert base.digest({"clip": "1"}) != base.digest({"clip": "2"})
+
+
+def test_how_long_and_how_visibly_to_draw_decides_no_pixel_but_a_wanted_loss_does():
+    base = make_config({"prompt": "a"})
+    longer = make_config({"prompt": "a", "minutes": 3, "preview": False, "video": True})
+    wanted = make_config({"prompt": "a", "until_loss": 0.5})
+    assert base.digest() == longer.digest()
+    assert base.key() == longer.key()
+    assert len({base.digest(), wanted.digest()}) == len({base.key(), wanted.key()}) == 2
+
+
+def test_a_resolved_config_reads_back_and_parts_into_its_own_and_the_shared():
+    values = {**make_config(FULL).model_dump(), "out": Path("o")}
+    resolved = ResolvedConfig(**values)
+    assert make_config(resolved.model_dump(mode="json")) == make_config(values)
+    own, shared = resolved.picture.model_dump(), resolved.settings.model_dump()
+    assert not set(own) & set(shared)
+    assert {**own, **shared} == resolved.model_dump()
+    assert own == {name: values[name] for name in PictureConfig.model_fields}
+
+
+@pytest.mark.parametrize("name", ["steps", "cutouts", "cutout_noise", "starts", "size", "lr"])
+def test_no_default_is_missing_in_a_resolved_config(name):
+    values = make_config(FULL).model_dump()
+    with pytest.raises(ValidationError, match=name):
+        ResolvedConfig(**{**values, name: None})
 
 
 def test_the_digest_sees_into_the_init_image(tmp_path):
