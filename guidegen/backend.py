@@ -55,12 +55,12 @@ class Option:
         if isinstance(self.default, str):
             if self.choices and text not in self.choices:
                 raise ConfigError(
-                    f"--option {name} is one of {', '.join(self.choices)}, not {text}"
+                    f"{name} is one of {', '.join(self.choices)}, not {text}", field="option"
                 )
             return text
         if isinstance(self.default, bool):
             if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
-                raise ConfigError(f"--option {name} is true or false, not {text}")
+                raise ConfigError(f"{name} is true or false, not {text}", field="option")
             return text.lower() in ("true", "yes", "1")
         try:
             value = type(self.default)(text)
@@ -68,7 +68,7 @@ class Option:
             value = None
         if value is None or not self.low <= value <= self.high:
             raise ConfigError(
-                f"--option {name} is a number from {self.low:g} to {self.high:g}, not {text}"
+                f"{name} is a number from {self.low:g} to {self.high:g}, not {text}", field="option"
             )
         return value
 
@@ -115,7 +115,7 @@ class GeneratorInfo:
             name, equals, value = text.partition("=")
             name = name.strip()
             if not equals:
-                raise ConfigError(f"--option {text!r}: write it as NAME=VALUE")
+                raise ConfigError(f"write {text!r} as NAME=VALUE", field="option")
             if name not in self.options:
                 if not self.options:
                     raise UnknownNameError(f"{self.name} has no options, so no {name!r}")

@@ -30,7 +30,8 @@ from guidegen.utils.parse import parse_toml
 
 __all__ = [
     "MAX_SEED", "MAX_SIDE", "NOT_PIXELS", "PictureConfig", "ResolvedConfig", "ResolvedSettings",
-    "RunConfig", "RunSettings", "UpscaleFactor", "make_config", "make_configs", "read_toml", "to_toml",
+    "RunConfig", "RunSettings", "UpscaleFactor", "make_config", "make_configs", "read_toml",
+    "to_toml",
 ]  # fmt: skip
 
 MAX_SIDE = 4096
@@ -118,7 +119,7 @@ class RunSettings(_Model):
     """
 
     negative_weight: float = Field(
-        0.5, gt=0, le=1000, description="How strongly --negative pushes away."
+        0.5, gt=0, le=1000, description="How strongly negative prompts push away."
     )
     preset: str = Field("", description=f"Settings below your own: {', '.join(PRESETS)}.")
     template: str = Field(
@@ -170,16 +171,12 @@ class RunSettings(_Model):
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
     )
-    zoom: float = Field(
-        1.0, ge=0.5, le=2.0, description="Magnify every --move-every steps; 1.05 flies in."
+    zoom: float = Field(1.0, ge=0.5, le=2.0, description="Magnify at every move; 1.05 flies in.")
+    shift: str = Field("0,0", description="RIGHT,DOWN in parts of the picture, at every move.")
+    rotate: float = Field(0.0, ge=-180, le=180, description="Degrees anticlockwise at every move.")
+    move_every: int = Field(
+        10, ge=1, le=1_000_000, description="Steps between two moves: zoom, shift and rotate."
     )
-    shift: str = Field(
-        "0,0", description="RIGHT,DOWN in parts of the picture, every --move-every steps."
-    )
-    rotate: float = Field(
-        0.0, ge=-180, le=180, description="Degrees anticlockwise, every --move-every steps."
-    )
-    move_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two moves.")
     init_image: Path | None = Field(None, description="Picture to start from.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -379,8 +376,9 @@ def make_config(fields: Mapping[str, Any]) -> RunConfig:
         problems = error.errors()
         inner = problems[0].get("ctx", {}).get("error")
         if len(problems) == 1 and isinstance(inner, GuidegenError):
+            inner.field = inner.field or _name(problems[0])
             raise inner from None
-        raise ConfigError("; ".join(_explain(problem) for problem in problems)) from None
+        raise ConfigError.of(map(_explain, problems)) from None
 
 
 def make_configs(fields: Mapping[str, Any], *, count: int) -> list[RunConfig]:
@@ -391,29 +389,35 @@ def make_configs(fields: Mapping[str, Any], *, count: int) -> list[RunConfig]:
     """
     base = make_config(fields)
     if count < 1:
-        raise ConfigError(f"count: draw at least 1 picture, not {count}")
+        raise ConfigError(f"draw at least 1 picture, not {count}", field="count")
     if base.seed + count - 1 > MAX_SEED:
-        raise ConfigError(f"seed: {count} pictures can begin at {MAX_SEED - count + 1} at most")
+        highest = MAX_SEED - count + 1
+        raise ConfigError(f"with {count} pictures the first can be {highest}", field="seed")
     return [base.model_copy(update={"seed": base.seed + number}) for number in range(count)]
 
 
-def _explain(problem: Any) -> str:
-    name = "--" + ".".join(str(part) for part in problem["loc"]).replace("_", "-")
+def _name(problem: Any) -> str:
+    return ".".join(str(part) for part in problem["loc"])
+
+
+def _explain(problem: Any) -> tuple[str, str]:
+    """The field and what is wrong with it."""
+    name = _name(problem)
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting {name.removeprefix('--')!r}; see guidegen generate --help"
+        return "", f"unknown setting {name!r}; see guidegen generate --help"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":  # ours, which say what they got
-        return f"{name}: {message}"
+        return name, message
     got = repr(problem.get("input"))
     got = got if len(got) <= 200 else f"{got[:200]}..."
-    return f"{name}: {message[:1].lower()}{message[1:]} (got {got})"
+    return name, f"{message[:1].lower()}{message[1:]} (got {got})"
 
 
 def read_toml(path: Path) -> Overrides:
     """Settings from a TOML file whose keys are RunConfig's fields.
 
     Raises:
-        ConfigError: the file is missing, no TOML, or names an unknown setting.
+        ConfigError: the file is missing, no TOML, or a setting is unknown or wrong.
     """
     try:
         # not only ordinary files: a shell's <(...) is a pipe
@@ -425,6 +429,13 @@ def read_toml(path: Path) -> Overrides:
     for key in values:
         if key not in RunConfig.model_fields:
             raise ConfigError(f"{path}: unknown setting {key!r}; see guidegen generate --help")
+    try:
+        # the command line takes seeds that no config has
+        make_config({"prompt": "a prompt", **values, "seed": 0})
+    except ConfigError as error:
+        in_file = type(error)(f"{path}: {error}")
+        in_file.field = error.field
+        raise in_file from None
     return values
 
 

@@ -15,24 +15,69 @@
 The number is the exit code of the command line. A message says what, where and what to do next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
 class GuidegenError(Exception):
-    """Root of the tree."""
+    """Root of the tree.
+
+    Attributes:
+        field: the setting that it is about, as RunConfig spells it; "" where it is about none.
+    """
 
     exit_code = 1
+    field = ""
 
 
 class ConfigError(GuidegenError, ValueError):
-    """A setting that can't be used."""
+    """A setting that can't be used.
+
+    Args:
+        reason: what is wrong, without the setting's name.
+        field: its name. Python, TOML and lists spell it as it is, the command line as a flag.
+
+    Attributes:
+        parts: (field, reason) of each setting that can't be used.
+    """
 
     exit_code = 2
 
+    def __init__(self, reason: str, *, field: str = "") -> None:
+        self.field = field
+        self.parts: tuple[tuple[str, str], ...] = ((field, reason),)
+        super().__init__(self.spelled(str))
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, str]]) -> "ConfigError":
+        """One error of several settings."""
+        parts = tuple(parts)
+        error = cls(cls._joined(parts, str))
+        error.field, error.parts = parts[0][0], parts
+        return error
+
+    def spelled(self, spell: Callable[[str], str]) -> str:
+        """The message with each setting's name as `spell` writes it."""
+        return self._joined(self.parts, spell)
+
+    @staticmethod
+    def _joined(parts: Iterable[tuple[str, str]], spell: Callable[[str], str]) -> str:
+        return "; ".join(f"{spell(field)}: {why}" if field else why for field, why in parts)
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """An error from within this block is about this setting, if it names none itself."""
+    try:
+        yield
+    except GuidegenError as error:
+        error.field = error.field or field
+        raise
+
 
 class PromptSyntaxError(ConfigError):
-    """A prompt that can't be read."""
+    """A prompt that can't be read; the message says which."""
 
     exit_code = 3
 

@@ -92,7 +92,9 @@ def apply_preset(fields: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or not name:
         return dict(fields)
     if name not in PRESETS:
-        raise ConfigError(f"--preset: none is called {name!r}; there are {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"none is called {name!r}; there are {', '.join(PRESETS)}", field="preset"
+        )
     below = dict(PRESETS[name])
     given = {key: value for key, value in fields.items() if value is not None}
     generator = given.get("generator", below["generator"])

@@ -5,7 +5,6 @@ A list of a million lines is never held in memory: what stays of a job is a key 
 
 import hashlib
 import os
-import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ MAX_JOBS = 10_000_000
 # Lines that differ only in these are checked alike by what checks settings.
 _FREE = frozenset({"prompt", "negative", "seed", "id"})
 _REMEMBERED = 10_000
-# messages name a flag where a list has a column
-_FLAG = re.compile(r"(^|; )--")
 
 
 class PromptListError(ConfigError):
@@ -91,7 +88,7 @@ class PromptList:
         count: int = 1,
     ) -> None:
         if count < 1:
-            raise ConfigError(f"--count: draw at least 1 picture, not {count}")
+            raise ConfigError(f"draw at least 1 picture, not {count}", field="count")
         self.path, self.count = path, count
         self._stat = _stat(path)
         self._file: ListFile = open_list(path)
@@ -187,7 +184,7 @@ class PromptList:
                 if number + len(configs) > MAX_JOBS:
                     raise ConfigError(f"more than {MAX_JOBS:,} pictures in one list; split it")
             except GuidegenError as error:
-                problems.add(entry.line, _FLAG.sub(r"\1", str(error)))
+                problems.add(entry.line, str(error))
                 if number + 1 >= MAX_JOBS:
                     return
                 continue
@@ -212,7 +209,7 @@ class PromptList:
         for prompt, *others in filled:
             config = make_config({**given, "prompt": prompt, "negative": tuple(others)})
             if config.seed + self.count - 1 > MAX_SEED:
-                raise ConfigError(f"seed: with {self.count} pictures each it is too high")
+                raise ConfigError(f"with {self.count} pictures each it is too high", field="seed")
             configs.append(config)
             for step in range(1, self.count):
                 configs.append(config.model_copy(update={"seed": config.seed + step}))
@@ -244,7 +241,7 @@ def _once(
 def _id(entry: Entry) -> str:
     value = entry.fields.get("id", "")
     if not isinstance(value, str | int) or len(str(value)) > 200:
-        raise ConfigError("id: a short text or a whole number")
+        raise ConfigError("a short text or a whole number", field="id")
     return str(value).strip()
 
 

@@ -42,7 +42,7 @@ def require_ray() -> None:
     from importlib.util import find_spec
 
     if find_spec("ray") is None:
-        raise ConfigError("--engine ray needs Ray: pip install 'guidegen[ray]'")
+        raise ConfigError("ray needs Ray: pip install 'guidegen[ray]'", field="engine")
 
 
 class Ray:

@@ -47,7 +47,7 @@ class Worker:
         """
         folder = task.jobs[0].config.out
         if not (folder / LOCK).exists():  # the driver holds it
-            return [], [], f"{self.name} does not see {folder}; --out must be on shared storage"
+            return [], [], f"{self.name} does not see {folder}; it must be on shared storage"
         outcomes: list[Outcome] = []
         stop = Stop()
         watch = _StopFile(folder / STOP_FILE, stop)

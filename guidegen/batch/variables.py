@@ -28,7 +28,7 @@ def parse_variable(text: str) -> tuple[str, tuple[str, ...]]:
     """
     name, equals, values = text.partition("=")
     if not equals:
-        raise ConfigError(f"--var {text!r}: write it as NAME=VALUE,VALUE")
+        raise ConfigError(f"write {text!r} as NAME=VALUE,VALUE", field="var")
     (cells,) = list(csv.reader([" ".join(values.split())], skipinitialspace=True)) or [[]]
     return name.strip(), tuple(cell.strip() for cell in cells)
 
@@ -93,7 +93,7 @@ def _names(texts: Sequence[str], variables: Variables) -> list[str]:
             if name.strip() not in variables:
                 known = f"known: {', '.join(variables)}" if variables else "there are none"
                 raise ConfigError(
-                    f"{brace} is no variable ({known}); define it with --var {name or 'NAME'}=..., "
+                    f"{brace} is no variable ({known}); give {name or 'NAME'} some values, "
                     f"or write {{{brace}}} for plain braces"
                 )
             found[name.strip()] = None

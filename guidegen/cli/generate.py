@@ -74,12 +74,12 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
     if not prompts:
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
-        raise ConfigError(f"--count: draw at least 1 picture, not {count}")
+        raise ConfigError(f"draw at least 1 picture, not {count}", field="count")
     if settings.get("seed") == DRAW:
         settings = {**settings, "seed": secrets.randbelow(_DRAWN_SEEDS)}
     bases = [make_config({**settings, "prompt": prompt}) for prompt in prompts]
     if bases[0].seed + count - 1 > MAX_SEED:
-        raise ConfigError(f"--seed: with --count {count} the seed can be {MAX_SEED - count + 1}")
+        raise ConfigError(f"with --count {count} it can be {MAX_SEED - count + 1}", field="seed")
     return [
         make_config({**base.model_dump(exclude_unset=True), "seed": base.seed + number})
         for base in bases

@@ -28,7 +28,7 @@ from guidegen.cli.search import search
 from guidegen.cli.show import show
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
-from guidegen.errors import GuidegenError, RunInterruptedError
+from guidegen.errors import ConfigError, GuidegenError, RunInterruptedError
 from guidegen.utils.versions import own_version
 
 USAGE = 2
@@ -135,8 +135,15 @@ def _show_warnings() -> None:
         logger.addHandler(handler)
 
 
+def _flag(field: str) -> str:
+    """A setting as the command line spells it."""
+    return "the prompt" if field == "prompt" else f"--{field.replace('_', '-')}"
+
+
 def _explain(error: BaseException) -> tuple[str, int]:
     """The one line that people see, and the exit code."""
+    if isinstance(error, ConfigError):
+        return error.spelled(_flag), error.exit_code
     if isinstance(error, GuidegenError):
         return str(error), error.exit_code
     if isinstance(error, CycloptsError):

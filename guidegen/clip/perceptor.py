@@ -263,7 +263,7 @@ def _parse_specs(specs: Sequence[str]) -> list[tuple[str, float]]:
     parsed = [_parse_spec(spec) for spec in specs]
     names = [name for name, _ in parsed]
     if not names:
-        raise ConfigError("no perceptor is given; use --perceptor embedded")
+        raise ConfigError("none is given; use embedded", field="perceptor")
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"the perceptor {name} is given twice; give it once with @WEIGHT")

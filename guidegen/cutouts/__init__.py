@@ -81,7 +81,9 @@ def make_cutouts(method: str, *, count: int, noise: float) -> Cutouts:
     """
     if method == "big-sleep":
         if noise:
-            raise ConfigError("big-sleep's cutouts have no noise; leave out --cutout-noise")
+            raise ConfigError(
+                "big-sleep's cutouts have no noise; leave it out", field="cutout_noise"
+            )
         return BigSleepCutouts(count=count)
     if method == "vqgan-clip":
         return VqganClipCutouts(count=count, noise=noise)

@@ -10,7 +10,7 @@ from guidegen.backend import Backend, GeneratorInfo
 from guidegen.clip.perceptor import check_specs
 from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.cutouts import make_cutouts
-from guidegen.errors import ConfigError
+from guidegen.errors import ConfigError, about
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
 from guidegen.prompt.grammar import parse_scenes
@@ -33,22 +33,27 @@ def check(configs: Sequence[RunConfig]) -> None:
         if config.upscale > 1:
             check_upscale(*size, config.upscale)
         info.read_options(config.option)
-        check_specs(config.perceptor)
-        for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
-            find_loss(term.name)
+        with about("perceptor"):
+            check_specs(config.perceptor)
+        with about("loss"):
+            for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
+                find_loss(term.name)
         choose_device(config.device)
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
-            read_init(config.init_image, (8, 8))
+            with about("init_image"):
+                read_init(config.init_image, (8, 8))
         for text in config.image_prompt:
-            read_picture(parse_image_prompt(text).path, "image prompt")
+            with about("image_prompt"):
+                read_picture(parse_image_prompt(text).path, "image prompt")
         make_cutouts(config.cutout_method, count=1, noise=config.cutout_noise or 0.0)
         if config.moves:
             _needs_encode(config, info, "zoom, shift or rotate")
             if config.ema:
                 raise ConfigError(
-                    "--ema would average pictures from before and after a move; use --ema 0 with "
-                    "--zoom, --shift and --rotate"
+                    "it would average pictures from before and after a move; with zoom, shift and "
+                    "rotate it must be 0",
+                    field="ema",
                 )
 
 
@@ -61,7 +66,8 @@ def _alike(config: RunConfig) -> str:
 def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:
     if not info.encodes:
         able = [name for name, backend in backends().items() if _encodes(backend)]
-        raise ConfigError(f"{config.generator} can't {what}; --generator {' or '.join(able)} can")
+        why = f"{config.generator} can't {what}; {' or '.join(able)} can"
+        raise ConfigError(why, field="generator")
 
 
 def _encodes(backend: Backend) -> bool:
@@ -93,8 +99,9 @@ def generator_info(config: RunConfig) -> GeneratorInfo:
     Raises:
         UnknownNameError: there is none of that name.
     """
-    backend, variant = find(config.generator)
-    return backend.info(variant)
+    with about("generator"):
+        backend, variant = find(config.generator)
+        return backend.info(variant)
 
 
 def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
@@ -103,16 +110,20 @@ def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
     for side in (height, width):
         if not low <= side <= high:
             raise ConfigError(
-                f"{info.name} makes pictures of {low} to {high} pixels a side, not {width}x{height}"
+                f"{info.name} makes pictures of {low} to {high} pixels a side, "
+                f"not {width}x{height}",
+                field="size",
             )
         if side % info.multiple:
             near = max(low, round(side / info.multiple) * info.multiple)
             raise ConfigError(
                 f"{info.name} needs sides that are multiples of {info.multiple}: "
-                f"{near} instead of {side}"
+                f"{near} instead of {side}",
+                field="size",
             )
     if max(height, width) > 4 * min(height, width):
-        raise ConfigError(f"{width}x{height} is too narrow; one side at most 4 times the other")
+        why = f"{width}x{height} is too narrow; one side at most 4 times the other"
+        raise ConfigError(why, field="size")
     return height, width
 
 
@@ -133,9 +144,9 @@ def choose_device(name: str) -> str:
         return "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, number = name.partition(":")
     if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
-        raise ConfigError(f"there is no {name} here; use --device auto or cpu")
+        raise ConfigError(f"there is no {name} here; use auto or cpu", field="device")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("there is no mps device here; use --device auto or cpu")
+        raise ConfigError("there is no mps device here; use auto or cpu", field="device")
     return name
 
 

@@ -13,6 +13,7 @@ from guidegen.engine.models import Session, open_session
 from guidegen.engine.picture import Picture, PictureTask, digest_of, reuse
 from guidegen.engine.resolve import batch_key, check, resolve
 from guidegen.engine.stream_step import StreamStep
+from guidegen.errors import about
 from guidegen.recorders import StepCallback
 from guidegen.runs.store import check_writable
 from guidegen.utils.stop import Stop
@@ -109,8 +110,9 @@ class Stream(Iterator[StreamStep]):
     ) -> None:
         check(configs)
         if write:
-            for out in sorted({config.out for config in configs}):
-                check_writable(out)
+            with about("out"):
+                for out in sorted({config.out for config in configs}):
+                    check_writable(out)
         self.pictures: list[Picture] = []
         self._stop = Stop() if stop is None else stop
         call = _Call(self._stop, recorders, write, force)

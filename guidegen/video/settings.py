@@ -42,21 +42,24 @@ class VideoSettings:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
-            raise ConfigError(f"--format is mp4, gif or webp, not {self.format!r}")
+            raise ConfigError(f"mp4, gif or webp, not {self.format!r}", field="format")
         if self.ease not in get_args(Ease):
-            raise ConfigError(f"--ease is linear, in-out or out, not {self.ease!r}")
+            raise ConfigError(f"linear, in-out or out, not {self.ease!r}", field="ease")
         # written so that not-a-number is refused as well
         if not 0 < self.seconds <= _LONGEST:
-            raise ConfigError(f"--seconds: above 0, up to {_LONGEST:g}, not {self.seconds:g}")
+            why = f"above 0, up to {_LONGEST:g}, not {self.seconds:g}"
+            raise ConfigError(why, field="seconds")
         if not 0 <= self.hold <= _LONGEST:
-            raise ConfigError(f"--hold: from 0 to {_LONGEST:g} seconds, not {self.hold:g}")
+            why = f"from 0 to {_LONGEST:g} seconds, not {self.hold:g}"
+            raise ConfigError(why, field="hold")
         fastest = _FASTEST[self.format]
         if not 1 <= self.rate <= fastest:
-            raise ConfigError(f"--fps: a {self.format} has 1 to {fastest:g}, not {self.rate:g}")
+            why = f"a {self.format} has 1 to {fastest:g}, not {self.rate:g}"
+            raise ConfigError(why, field="fps")
         if self.upscale not in get_args(UpscaleFactor):
-            raise ConfigError(f"--upscale is 2, 3 or 4, not {self.upscale}")
+            raise ConfigError(f"2, 3 or 4, not {self.upscale}", field="upscale")
         if self.size is not None and not 16 <= self.size <= MAX_SIDE:
-            raise ConfigError(f"--size: from 16 to {MAX_SIDE} pixels, not {self.size}")
+            raise ConfigError(f"from 16 to {MAX_SIDE} pixels, not {self.size}", field="size")
 
     @property
     def rate(self) -> float:
@@ -104,9 +107,9 @@ def choose_format(given: str | None, out: Path | None) -> Format:
     """
     suffix = out.suffix.lower().removeprefix(".") if out else ""
     if out is not None and suffix not in get_args(Format):
-        raise ConfigError(f"--out names a file ending in .mp4, .gif or .webp, not {out}")
+        raise ConfigError(f"name a file ending in .mp4, .gif or .webp, not {out}", field="out")
     if given and suffix and given != suffix:
-        raise ConfigError(f"--format {given} does not fit {out}; leave one of them out")
+        raise ConfigError(f"{given} does not fit {out}; leave one of them out", field="format")
     return cast(Format, given or suffix or "mp4")
 
 

@@ -92,27 +92,27 @@ def test_json_round_trip():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"steps": -1}, "--steps"),
-        ({"steps": "many"}, "--steps"),
-        ({"lr": float("nan")}, "--lr"),
-        ({"lr": 0}, "--lr"),
-        ({"size": "0"}, "--size: sides must be between"),
-        ({"size": "9999999x2"}, "--size"),
+        ({"steps": -1}, "steps"),
+        ({"steps": "many"}, "steps"),
+        ({"lr": float("nan")}, "lr"),
+        ({"lr": 0}, "lr"),
+        ({"size": "0"}, "size: sides must be between"),
+        ({"size": "9999999x2"}, "size"),
         ({"size": "12by12"}, "is no size"),
-        ({"size": 10**9}, "--size"),
-        ({"seed": -1}, "--seed"),
-        ({"seed": 2**63}, "--seed"),
-        ({"ema": 1.0}, "--ema"),
+        ({"size": 10**9}, "size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"ema": 1.0}, "ema"),
         ({"device": "gpu"}, "use auto, cpu, cuda"),
-        ({"optimizer": "lion"}, "--optimizer"),
+        ({"optimizer": "lion"}, "optimizer"),
         ({"template": "a photo"}, "needs {}"),
         ({"negative": [" "]}, "negative prompt is empty"),
-        ({"perceptor": []}, "--perceptor"),
+        ({"perceptor": []}, "perceptor"),
         ({"prompt": "a\0b"}, "NUL"),
         ({"prompt": "a\udcff"}, "UTF-8"),
         ({"stepz": 3}, "unknown setting 'stepz'"),
         ({"loss": "tv"}, "the loss 'tv' is not NAME=WEIGHT"),
-        ({"steps": -1, "lr": -1}, "--steps.*; --lr"),
+        ({"steps": -1, "lr": -1}, "steps.*; lr"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(fields, says):
@@ -122,8 +122,30 @@ def test_bad_settings_are_refused_in_one_line(fields, says):
 
 
 def test_a_bad_prompt_keeps_its_own_error():
-    with pytest.raises(PromptSyntaxError, match="not a number"):
+    with pytest.raises(PromptSyntaxError, match="not a number") as caught:
         make_config({"prompt": "fox:1,5"})
+    assert caught.value.field == "prompt"
+
+
+def test_an_error_names_its_fields_and_who_shows_it_spells_them():
+    with pytest.raises(ConfigError) as caught:
+        make_config({"prompt": "a", "lr_end": 7, "init_weight": -1})
+    error = caught.value
+    assert error.field == "lr_end"
+    assert [field for field, _ in error.parts] == ["lr_end", "init_weight"]
+    assert not any("lr_end" in reason or "--" in reason for _, reason in error.parts)
+    assert str(error).startswith("lr_end: ")
+    flags = error.spelled(lambda field: f"--{field.replace('_', '-')}")
+    assert flags.startswith("--lr-end: ")
+    assert "; --init-weight: " in flags
+
+
+def test_an_error_of_a_file_names_the_file_and_its_key(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("lr_end = 7")
+    with pytest.raises(ConfigError, match=r"c\.toml: lr_end: ") as caught:
+        read_toml(path)
+    assert "--" not in str(caught.value)
 
 
 def test_a_loss_changes_the_digest():

@@ -202,7 +202,7 @@ def test_paths_that_are_no_files(tmp_path):
 
 
 def test_a_flag_that_is_wrong_is_no_problem_of_a_line(tmp_path):
-    with pytest.raises(ConfigError, match="--steps"):
+    with pytest.raises(ConfigError, match="steps"):
         PromptList(written(tmp_path, "l.txt", "a cat"), {"steps": -1})
 
 

@@ -106,7 +106,7 @@ def test_the_camera_moves_every_so_many_steps():
     ("settings", "says"),
     [
         ({"generator": "collage", "zoom": 1.1}, "collage can't zoom"),
-        ({"generator": "pixels", "rotate": 3, "ema": 0.9}, "--ema 0"),
+        ({"generator": "pixels", "rotate": 3, "ema": 0.9}, "ema: .*must be 0"),
     ],
 )
 def test_moves_that_can_not_be(settings, says):
