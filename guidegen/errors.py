@@ -10,7 +10,7 @@
     ├── InputImageError           7   an image that can't be read
     ├── OptimizationError         8   the loop met a number that is not finite
     ├── DataError                 9   training data or packages that can't be used
-    └── RunInterruptedError     130   stopped by Ctrl-C (143: SIGTERM); what was made is kept
+    └── RunInterruptedError     130   stopped by Ctrl-C (143: SIGTERM, 129: SIGHUP); all is kept
 
 The number is the exit code of the command line. A message says what, where and what to do next.
 """

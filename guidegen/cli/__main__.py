@@ -2,6 +2,6 @@
 
 import sys
 
-from guidegen.cli.main import main
+from guidegen.cli.start import main
 
 sys.exit(main())

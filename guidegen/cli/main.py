@@ -1,12 +1,12 @@
 """The command line's entry: finds the command, turns errors into one line and an exit code.
 
 Exit codes are those of `guidegen.errors`, and 70 for a bug, 141 when nobody reads the output.
+A stderr that can't be written changes none; a stdout that can't be written (6) is told when all is
+done, and one that was closed from the start is as good as /dev/null.
 """
 
 import gc
-import io
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,14 +26,18 @@ from guidegen.cli.resume import resume
 from guidegen.cli.score import score
 from guidegen.cli.search import search
 from guidegen.cli.show import show
+from guidegen.cli.streams import Warnings, drop, enduring
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
-from guidegen.errors import ConfigError, GuidegenError, RunInterruptedError
+from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
+from guidegen.utils.text import printable
 from guidegen.utils.versions import own_version
 
 USAGE = 2
 BUG = 70
 BROKEN_PIPE = 141
+# characters of a message: a file may name things at any length
+_LONGEST = 4000
 
 SHORT_HELP = """\
 guidegen draws a picture of a prompt:
@@ -96,6 +100,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    with enduring() as out:
+        code = _run(argv)
+        if out.error is None or code:
+            return code
+        why = getattr(out.error, "strerror", None) or out.error
+        print(f"guidegen: all is done, but can't write to stdout: {why}", file=sys.stderr)
+        return OutputError.exit_code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # the modules and models of a run all stay: looking for garbage among them costs half a second
     gc.set_threshold(100_000, 20, 100)
     words = list(sys.argv[1:] if argv is None else argv)
@@ -103,9 +117,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     with_traceback = "--traceback" in options
     if with_traceback:
         words.remove("--traceback")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A prompt may hold what an old terminal can't show; that is no reason to fail.
-        sys.stdout.reconfigure(errors="backslashreplace")
     _show_warnings()
     if not words:
         print(SHORT_HELP, end="")
@@ -115,13 +126,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone, like `head`. Python would complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         if with_traceback:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                print(printable(line), file=sys.stderr)
         message, code = _explain(error)
-        print(f"guidegen: {' '.join(message.split())}", file=sys.stderr)
+        message = printable(" ".join(message.split()))
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}..."
+        print(f"guidegen: {message}", file=sys.stderr)
         return code
     return 0
 
@@ -130,9 +145,7 @@ def _show_warnings() -> None:
     """The library logs; people read stderr."""
     logger = logging.getLogger("guidegen")
     if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("guidegen: %(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(Warnings())
 
 
 def _flag(field: str) -> str:
@@ -152,5 +165,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "stopped; nothing was being drawn yet", RunInterruptedError.exit_code
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --size or --cutout-batch", GuidegenError.exit_code
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}", OutputError.exit_code
     what = f"bug: {type(error).__name__}: {error}"
     return f"{what} (please report what --traceback adds to it)", BUG

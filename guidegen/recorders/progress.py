@@ -32,6 +32,8 @@ class Progress:
     def __call__(self, step: Step) -> None:
         """Show the step, if it is time to."""
         now = time.monotonic()
+        if self.file is None:  # there is no stderr, as under pythonw
+            return
         if self.file.isatty():
             self._draw(step, now)
         elif now - self._shown >= self.interval or (step.index == step.total and step.total):
