@@ -13,7 +13,7 @@ from itertools import islice
 import torch
 
 from guidegen.batch.prompt_list import Job
-from guidegen.config import RunConfig
+from guidegen.config import PictureConfig, RunConfig
 from guidegen.engine.generate import generate as make_pictures
 from guidegen.engine.resolve import batch_key, resolve
 from guidegen.engine.stream import Recorders
@@ -111,7 +111,7 @@ def draw(
     waiting = deque([task])
     while waiting and not stop:
         part = waiting.popleft()
-        left = {_name(job.config): job for job in part.jobs}
+        left = {_own(job.config): job for job in part.jobs}
         try:
             for job in part.jobs:
                 failpoint("job", f"{job.config.prompt}#{part.attempt}")
@@ -120,7 +120,7 @@ def draw(
             for picture in pictures:
                 if picture.status != "finished":
                     continue
-                job = left.pop(_name(picture.config))
+                job = left.pop(_own(picture.config))
                 assert picture.run is not None
                 yield Outcome(
                     job, "", picture.run.path.name, picture.scores, picture.run.seconds,
@@ -146,9 +146,9 @@ def draw(
             )
 
 
-def _name(config: RunConfig) -> tuple[str, tuple[str, ...], int]:
+def _own(config: RunConfig) -> tuple[object, ...]:
     """Tells the jobs of one task apart, whose other settings are the same."""
-    return config.prompt, config.negative, config.seed
+    return tuple(getattr(config, name) for name in PictureConfig.model_fields)
 
 
 def _hopeless(error: BaseException | None) -> bool:

@@ -101,10 +101,11 @@ class Batch:
     ) -> None:
         self.session, self.tasks, self.stop = session, tasks, stop
         self.recorders, self.write = recorders, write
-        self.config = tasks[0].config
-        candidates = [make_candidate(task.config) for task in tasks]
-        self.guidance = make_guidance(session, self.config, candidates)
-        self.resume = _joined([task.state for task in tasks], self.config.device)
+        self.settings = tasks[0].config.settings
+        away = self.settings.negative_weight
+        candidates = [make_candidate(t.config.picture, negative_weight=away) for t in tasks]
+        self.guidance = make_guidance(session, self.settings, candidates)
+        self.resume = _joined([task.state for task in tasks], self.settings.device)
         self.last: Step | None = None
         self.ending: Ending | None = None
         self._unfinished: list[Member] = []
@@ -143,8 +144,8 @@ class Batch:
         Pictures come only of candidates whose loss has come low enough before that.
         """
         begun = self.resume.index if self.resume else 0
-        steps = make_steps(self.session, self.guidance, self.config, self.resume)
-        self._deadline = time.monotonic() + 60 * (self.config.minutes or math.inf)
+        steps = make_steps(self.session, self.guidance, self.settings, self.resume)
+        self._deadline = time.monotonic() + 60 * (self.settings.minutes or math.inf)
         # left in reverse: the loop first, then the recorders, whose files are whole afterwards
         with ExitStack() as stack:
             watched = stack.enter_context(Recording(self.recorders))
@@ -160,7 +161,7 @@ class Batch:
                     yield self._seen(member, step)
                 yield from self._low_enough(step)
                 self.ending = self._ending(step, answer)
-                due = step.index % self.config.save_every == 0 and begun < step.index < step.total
+                due = step.index % self.settings.save_every == 0 and begun < step.index < step.total
                 if self.write and (due or self.ending):
                     self._save()
                 if self.ending or not self._unfinished:
@@ -188,11 +189,11 @@ class Batch:
 
         Each by itself, since its picture must not depend on who else is in the batch.
         """
-        if self.config.until_loss is None or step.index == step.total:
+        if self.settings.until_loss is None or step.index == step.total:
             return
         losses = step.losses["total"].tolist()
         for member in list(self._unfinished):
-            if losses[member.row] <= self.config.until_loss:
+            if losses[member.row] <= self.settings.until_loss:
                 member.recording.close()
                 yield self._finish(member, step, Ending("finished", UNTIL_LOSS, goes_on=False))
 
@@ -226,7 +227,7 @@ class Batch:
     def _finish(self, member: Member, step: Step, ending: Ending | None) -> Picture:
         """Write one picture."""
         budget = self.guidance.evaluator.budget
-        if member.run is not None and budget.views != self.config.cutout_batch:
+        if member.run is not None and budget.views != self.settings.cutout_batch:
             note = f"out of memory: {budget.views} cutouts at a time"
             member.run.notes.append(note)
         image, scores = render(self.guidance, step, member.row)

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from guidegen.config import ResolvedConfig
+from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.models import Session
 from guidegen.guidance.averaging import averaged, best_so_far
@@ -23,6 +23,7 @@ from guidegen.media.images import read_init
 from guidegen.ops import rows
 from guidegen.prompt.grammar import Prompt, parse_scenes
 from guidegen.prompt.loss_terms import all_loss_terms
+from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
 
 # Candidates in one batch: wide enough to fill a GPU; a CPU takes them one by one anyway.
 WIDTH = 8
@@ -34,24 +35,24 @@ class Guidance:
 
     Attributes:
         evaluator: of the losses of all candidates.
-        settings: of the loop.
+        schedule: steps, learning rate, scenes and moves of the loop.
         targets: name of a perceptor -> each candidate's encoded prompts.
     """
 
     evaluator: LossEvaluator
-    settings: LoopSettings
+    schedule: LoopSettings
     targets: Mapping[str, Sequence[Target]]
 
 
 def make_steps(
-    session: Session, guidance: Guidance, config: ResolvedConfig, resume: LoopState | None
+    session: Session, guidance: Guidance, settings: ResolvedSettings, resume: LoopState | None
 ) -> Generator[Step, None, None]:
     """The steps of a batch, from their starts or from where they were stopped.
 
     Args:
         session: loaded models.
         guidance: of all candidates.
-        config: of any of them; the prompts are in the guidance.
+        settings: that they share.
         resume: go on from this state.
     """
     generator, evaluator = session.generator, guidance.evaluator
@@ -60,28 +61,28 @@ def make_steps(
         preference = prefer(session.ensemble, generator.vocabulary, evaluator.candidates)
     if resume is not None:
         latents = dict(resume.latents)
-    elif config.init_image is not None:
+    elif settings.init_image is not None:
         assert isinstance(generator, Encodes)
-        size = config.height_width()
-        start = generator.encode(read_init(config.init_image, size).to(config.device))
-        index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=config.device)
+        size = settings.height_width()
+        start = generator.encode(read_init(settings.init_image, size).to(settings.device))
+        index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
         latents = rows(start, index)
     else:
-        latents = best_of(evaluator, config.starts, preference=preference)
-    settings, objective = guidance.settings, evaluator.objective
-    steps = optimize(evaluator, latents, settings, preference=preference, resume=resume)
-    if config.ema:
-        steps = averaged(steps, config.ema, generator.decode, resume=resume)
-    comparable = partial(measures_the_same, objective, settings)
+        latents = best_of(evaluator, settings.starts, preference=preference)
+    schedule, objective = guidance.schedule, evaluator.objective
+    steps = optimize(evaluator, latents, schedule, preference=preference, resume=resume)
+    if settings.ema:
+        steps = averaged(steps, settings.ema, generator.decode, resume=resume)
+    comparable = partial(measures_the_same, objective, schedule)
     yield from best_so_far(steps, comparable=comparable, resume=resume)
 
 
 def make_guidance(
-    session: Session, config: ResolvedConfig, candidates: Sequence[Candidate]
+    session: Session, settings: ResolvedSettings, candidates: Sequence[Candidate]
 ) -> Guidance:
-    """What a resolved config asks for, for all candidates of a batch."""
+    """What resolved settings ask for, for all candidates of a batch."""
     targets = {
-        perceptor.name: encode_targets(perceptor, candidates, config)
+        perceptor.name: encode_targets(perceptor, candidates, template=settings.template)
         for perceptor, _ in session.ensemble
     }
     context = LossContext(
@@ -89,53 +90,67 @@ def make_guidance(
         perceptors=session.ensemble.parts,
         candidates=candidates,
         targets=targets,
-        distance=DISTANCES[config.distance],
+        distance=DISTANCES[settings.distance],
     )
-    terms = all_loss_terms(config.loss, prior=config.prior, init=config.init_weight)
+    terms = all_loss_terms(settings.loss, prior=settings.prior, init=settings.init_weight)
     evaluator = LossEvaluator(
         generator=session.generator,
         objective=make_objective(terms, context),
         perceptors=session.ensemble,
-        cutouts=make_cutouts(config.cutout_method, count=config.cutouts, noise=config.cutout_noise),
+        cutouts=make_cutouts(
+            settings.cutout_method, count=settings.cutouts, noise=settings.cutout_noise
+        ),
         candidates=candidates,
-        budget=Budget(views=config.cutout_batch, group=_group(config)),
+        budget=Budget(views=settings.cutout_batch, group=_group(settings)),
     )
-    settings = LoopSettings(
-        steps=config.steps,
-        lr=config.lr,
-        lr_end=config.lr_end,
-        optimizer=config.optimizer,
-        scenes=len(parse_scenes(config.prompt)),
-        motion=_motion(config),
+    schedule = LoopSettings(
+        steps=settings.steps,
+        lr=settings.lr,
+        lr_end=settings.lr_end,
+        optimizer=settings.optimizer,
+        scenes=1 + max((0, *candidates[0].scenes)),
+        motion=_motion(settings),
     )
-    return Guidance(evaluator, settings, targets)
+    return Guidance(evaluator, schedule, targets)
 
 
-def make_candidate(config: ResolvedConfig) -> Candidate:
-    """One picture's prompts, scenes, seed and random numbers."""
-    scenes = parse_scenes(config.prompt)
-    away = tuple(Prompt(text.strip(), weight=-config.negative_weight) for text in config.negative)
-    rng = torch.Generator().manual_seed(config.seed)
+def make_candidate(picture: PictureConfig, *, negative_weight: float) -> Candidate:
+    """One picture's prompts, scenes, references, seed and random numbers.
+
+    Args:
+        picture: what it has of its own.
+        negative_weight: how strongly its negative prompts push away.
+    """
+    scenes = parse_scenes(picture.prompt)
+    away = tuple(Prompt(text.strip(), weight=-negative_weight) for text in picture.negative)
     prompts = tuple(prompt for scene in scenes for prompt in scene)
     of_prompts = tuple(number for number, scene in enumerate(scenes) for _ in scene)
-    story = (*of_prompts, *(-1 for _ in away)) if len(scenes) > 1 else ()
-    return Candidate((*prompts, *away), config.seed, rng, story)
+    return Candidate(
+        prompts=(*prompts, *away),
+        seed=picture.seed,
+        rng=torch.Generator().manual_seed(picture.seed),
+        scenes=(*of_prompts, *(-1 for _ in away)) if len(scenes) > 1 else (),
+        references=(
+            *map(parse_image_prompt, picture.image_prompt),
+            *map(parse_noise_prompt, picture.noise_prompt),
+        ),
+    )
 
 
-def _group(config: ResolvedConfig) -> int:
+def _group(settings: ResolvedSettings) -> int:
     """How many pictures go through the generator together: as many as free memory will hold.
 
     A guess, from the 18 KB a pixel that a VQGAN decoder keeps for its backward pass in fp32; where
     it was too high, the loop halves it.
     """
-    if not config.device.startswith("cuda"):
+    if not settings.device.startswith("cuda"):
         return 1
-    height, width = config.height_width()
-    free, _ = torch.cuda.mem_get_info(config.device)
+    height, width = settings.height_width()
+    free, _ = torch.cuda.mem_get_info(settings.device)
     return max(1, min(WIDTH, free // (18_000 * height * width)))
 
 
-def _motion(config: ResolvedConfig) -> Motion | None:
-    if not config.moves:
+def _motion(settings: ResolvedSettings) -> Motion | None:
+    if not settings.moves:
         return None
-    return Motion(config.zoom, config.shift_xy(), config.rotate, config.move_every)
+    return Motion(settings.zoom, settings.shift_xy(), settings.rotate, settings.move_every)

@@ -158,10 +158,6 @@ def device_name(device: str) -> str:
 
 
 def batch_key(config: ResolvedConfig) -> str:
-    """Equal for configs that can advance together.
-
-    References are loaded once a batch; stories of as many scenes have the same schedule.
-    """
-    scenes = len(parse_scenes(config.prompt))
-    together = [config.settings.model_dump_json(), config.image_prompt, config.noise_prompt, scenes]
-    return repr(together)
+    """Equal for configs that can advance together."""
+    # stories of as many scenes have the same schedule
+    return f"{len(parse_scenes(config.prompt))} {config.settings.model_dump_json()}"

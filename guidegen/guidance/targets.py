@@ -3,52 +3,51 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from guidegen.clip.templates import encode_prompt, truncated_words
-from guidegen.config import RunConfig
 from guidegen.interfaces import Candidate, Images, Perceptor, Target
 from guidegen.media.images import read_picture
-from guidegen.prompt.grammar import Prompt
-from guidegen.prompt.references import (
-    ImagePrompt,
-    NoisePrompt,
-    parse_image_prompt,
-    parse_noise_prompt,
-)
+from guidegen.prompt.references import ImagePrompt, NoisePrompt
 
 log = logging.getLogger(__name__)
 
 
 def encode_targets(
-    perceptor: Perceptor, candidates: Sequence[Candidate], config: RunConfig
+    perceptor: Perceptor, candidates: Sequence[Candidate], *, template: str = ""
 ) -> list[Target]:
-    """The targets of candidates that differ in words and seed only.
+    """The targets of some candidates.
 
-    A target's rows are the candidate's prompts in their order, then the image prompts, then the
-    noise prompts. In a story the last two belong to all scenes.
+    A target's rows are the candidate's prompts in their order, then its references. In a story the
+    last belong to all scenes.
 
     Args:
         perceptor: in whose space.
-        candidates: their prompts are encoded with the config's template.
-        config: of any of them; its image and noise prompts are for all.
+        candidates: their prompts and references.
+        template: put around words, as `guidegen.clip.templates.encode_prompt` does.
 
     Raises:
         InputImageError: an image prompt can't be read.
     """
-    images = [parse_image_prompt(text) for text in config.image_prompt]
-    noises = [parse_noise_prompt(text) for text in config.noise_prompt]
-    of_images = [encode_picture(perceptor, image) for image in images]
+    pictures: dict[Path, Tensor] = {}  # often the same for all
+
+    def encode(reference: ImagePrompt | NoisePrompt, like: Tensor) -> Tensor:
+        if isinstance(reference, NoisePrompt):
+            return sample_direction(reference, like=like)
+        if reference.path not in pictures:
+            pictures[reference.path] = encode_picture(perceptor, reference)
+        return pictures[reference.path]
+
     targets = []
     for candidate in candidates:
-        of_words = _encode_words(perceptor, candidate, config.template)
-        of_noises = [sample_direction(noise, like=of_words[0]) for noise in noises]
-        prompts: list[Prompt | ImagePrompt | NoisePrompt]
-        prompts = [*candidate.prompts, *images, *noises]
-        features = torch.stack([*of_words, *of_images, *of_noises])
+        of_words = _encode_words(perceptor, candidate, template)
+        of_references = [encode(each, of_words[0]) for each in candidate.references]
+        prompts = [*candidate.prompts, *candidate.references]
+        features = torch.stack([*of_words, *of_references])
         weights = features.new_tensor([prompt.weight for prompt in prompts])
         stops = features.new_tensor([prompt.stop for prompt in prompts])
         targets.append(_with_scenes(Target(features, weights, stops), candidate))

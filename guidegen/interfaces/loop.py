@@ -8,6 +8,7 @@ from torch import Tensor
 
 from guidegen.interfaces.generator import Images, Latents
 from guidegen.prompt.grammar import Prompt
+from guidegen.prompt.references import ImagePrompt, NoisePrompt
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Candidate:
         seed: of its random numbers.
         rng: they come from here.
         scenes: the scene of each prompt, from 0; -1 belongs to all. Empty: there is one scene.
+        references: pictures and random directions that the result should resemble.
     """
 
     prompts: tuple[Prompt, ...]
     seed: int
     rng: torch.Generator = field(compare=False)
     scenes: tuple[int, ...] = ()
+    references: tuple[ImagePrompt | NoisePrompt, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from torch.nn import functional as F
 
 import guidegen
 from guidegen.clip.perceptor import load_ensemble
-from guidegen.config import make_config
+from guidegen.config import PictureConfig, make_config
 from guidegen.engine import generate as engine
+from guidegen.engine.build import make_candidate
+from guidegen.engine.resolve import batch_key, resolve
 from guidegen.errors import ConfigError, InputImageError, PromptSyntaxError
 from guidegen.guidance.losses.clip import weights_at
 from guidegen.guidance.targets import encode_targets, sample_direction
@@ -109,18 +112,16 @@ def test_paths_given_from_python_keep_their_colons(photo):
 
 
 def test_every_kind_is_encoded_by_each_clip(ensemble, photo):
-    config = make_config(
-        {
-            "prompt": "a castle | fog:0.3:0.2",
-            "negative": "blur",
-            "image_prompt": (f"{photo}:0.5", f"{photo}:-0.25:0.1"),
-            "noise_prompt": ("7:0.1", "8"),
-        }
+    picture = PictureConfig(
+        prompt="a castle | fog:0.3:0.2",
+        negative="blur",
+        image_prompt=(f"{photo}:0.5", f"{photo}:-0.25:0.1"),
+        noise_prompt=("7:0.1", "8"),
     )
-    someone = candidate("a castle | fog:0.3:0.2 | blur:-0.5")
+    someone = make_candidate(picture, negative_weight=0.5)
     spaces = []
     for perceptor, _ in ensemble:
-        (target,) = encode_targets(perceptor, [someone], config)
+        (target,) = encode_targets(perceptor, [someone])
         assert target.weights.tolist() == pytest.approx([1, 0.3, -0.5, 0.5, -0.25, 0.1, 1])
         assert target.stops.tolist() == pytest.approx(
             [-math.inf, 0.2, -math.inf, -math.inf, 0.1, -math.inf, -math.inf]
@@ -152,12 +153,13 @@ def test_noise_does_not_touch_the_candidates_own_numbers():
 
 
 def test_templates_are_for_words_only(ensemble, photo):
-    plain = make_config({"prompt": "fox", "image_prompt": str(photo), "noise_prompt": "7"})
-    framed = plain.model_copy(update={"template": "a photo of {}"})
+    references = (ImagePrompt(photo), NoisePrompt(7))
+    fox = replace(candidate("fox"), references=references)
+    whole = replace(candidate("a photo of fox"), references=references)
     for perceptor, _ in ensemble:
-        (one,) = encode_targets(perceptor, [candidate("fox")], plain)
-        (two,) = encode_targets(perceptor, [candidate("fox")], framed)
-        (written,) = encode_targets(perceptor, [candidate("a photo of fox")], plain)
+        (one,) = encode_targets(perceptor, [fox])
+        (two,) = encode_targets(perceptor, [fox], template="a photo of {}")
+        (written,) = encode_targets(perceptor, [whole])
         assert torch.equal(two.features, written.features)
         assert torch.equal(one.features[1:], two.features[1:])
         assert not torch.allclose(one.features[0], two.features[0], atol=1e-3)
@@ -166,9 +168,8 @@ def test_templates_are_for_words_only(ensemble, photo):
 def test_imagenets_templates_are_averaged(ensemble):
     from guidegen.clip.templates import apply_template
 
-    config = make_config({"prompt": "fox", "template": "imagenet"})
     perceptor, _ = next(iter(ensemble))
-    (target,) = encode_targets(perceptor, [candidate("fox")], config)
+    (target,) = encode_targets(perceptor, [candidate("fox")], template="imagenet")
     texts = apply_template("fox", "imagenet")
     assert len(texts) == 80
     mean = torch.stack([perceptor.encode_text([text])[0] for text in texts]).mean(0)
@@ -178,17 +179,16 @@ def test_imagenets_templates_are_averaged(ensemble):
 def test_words_that_are_cut_off_are_said(ensemble, caplog):
     text = " ".join(f"word{i}" for i in range(30))
     for perceptor, _ in ensemble:
-        encode_targets(perceptor, [candidate(text)], make_config({"prompt": text}))
+        encode_targets(perceptor, [candidate(text)])
     assert caplog.text.count("cut off") == 2
     assert "word29" in caplog.text
 
 
 def test_pictures_and_noise_belong_to_all_scenes_of_a_story(ensemble, photo):
-    config = make_config({"prompt": "a^b", "image_prompt": str(photo), "noise_prompt": "7:0.5"})
-    someone = candidate("a|b")
-    someone = Candidate(someone.prompts, 0, someone.rng, scenes=(0, 1))
+    references = (ImagePrompt(photo), NoisePrompt(7, 0.5))
+    someone = replace(candidate("a|b"), scenes=(0, 1), references=references)
     perceptor, _ = next(iter(ensemble))
-    (target,) = encode_targets(perceptor, [someone], config)
+    (target,) = encode_targets(perceptor, [someone])
     assert target.scenes.tolist() == [[1, 0, 1, 1], [0, 1, 1, 1]]
     assert weights_at(target, 0.0).tolist() == [1, 0, 1, 0.5]
     assert weights_at(target, 1.0).tolist() == [0, 1, 1, 0.5]
@@ -285,3 +285,18 @@ def test_the_run_keeps_all_of_it(specs, tmp_path, photo):
     assert f"--image-prompt {photo}:0.5 --noise-prompt 7:0.1" in kept["command"]
     (again,) = engine.generate([config])
     assert again.reused
+
+
+def test_pictures_with_references_of_their_own_advance_together_as_they_would_alone(specs, photo):
+    settings = {
+        "prompt": "a fox", "generator": "pixels", "size": "16", "steps": 2, "cutouts": 2,
+        "device": "cpu", "perceptor": specs, "seed": 3,
+    }  # fmt: skip
+    own = [{"noise_prompt": "7:0.5"}, {"image_prompt": f"{photo}:0.5"}, {}]
+    configs = [make_config({**settings, **each}) for each in own]
+    assert len({batch_key(resolve(config)) for config in configs}) == 1
+    together = [picture.image for picture in engine.generate(configs, write=False)]
+    for config, image in zip(configs, together, strict=True):
+        (alone,) = engine.generate([config], write=False)
+        assert alone.image.tobytes() == image.tobytes()
+    assert len({image.tobytes() for image in together}) == 3
