@@ -120,8 +120,7 @@ class Run:
         if self.status != "finished" or self.config.metadata != config.metadata:
             return False
         if self.ended == MINUTES:
-            allowed = config.minutes is not None and self.config.minutes is not None
-            return allowed and config.minutes <= self.config.minutes
+            return config.minutes is not None and config.minutes <= (self.config.minutes or 0)
         return self.ended in ("", UNTIL_LOSS)
 
     def write(self, name: str, data: bytes) -> Path:
