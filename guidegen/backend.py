@@ -1,12 +1,16 @@
 """What a plug-in tells about itself before anything heavy is imported. Torch-free."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from guidegen.errors import ConfigError, GuidegenError, UnknownNameError
-from guidegen.weights.store import find_stored, stored_names
+from guidegen.weights.store import find_stored, stored, stored_names
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,9 @@ class Backend:
             return self.variants[variant]
         if variant not in self._imported():
             raise KeyError(variant)
-        stored = find_stored(f"{self.name}/{variant}")
-        assert stored is not None
-        card: GeneratorInfo = _attribute(self.describe)(stored.name, stored.config)
+        found = find_stored(f"{self.name}/{variant}")
+        assert found is not None
+        card: GeneratorInfo = _attribute(self.describe)(found.name, found.config)
         return card
 
     def load(
@@ -186,6 +190,38 @@ class Backend:
         values = info.read_options(()) if options is None else dict(options)
         build = _attribute(self.target)
         return build(info, size=size, device=device, precision=precision, options=values)
+
+    def check_weights(self, variant: str) -> None:
+        """Refuse a variant whose weights are not here, without reading them.
+
+        Raises:
+            WeightsError: they are not in the store, and how to get them.
+        """
+        if self.describe:  # only such a backend keeps its weights in the store
+            stored(self.info(variant).name)
+
+    def code_digest(self) -> str:
+        """SHA-256 over the code of a plug-in that has no weights to tell its versions apart.
+
+        That of its module, or of all modules of its package. "" for what ships with guidegen, whose
+        version says the same.
+        """
+        module = self.target.partition(":")[0]
+        if module.partition(".")[0] == "generators":
+            return ""
+        try:
+            found = find_spec(module)
+        except (ImportError, ValueError):
+            return ""
+        if found is None or not found.origin:
+            return ""
+        path = Path(found.origin)
+        alone = found.parent in ("", None)
+        digest = hashlib.sha256()
+        for file in [path] if alone else sorted(path.parent.rglob("*.py")):
+            with suppress(OSError):
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()
 
     def _imported(self) -> list[str]:
         return stored_names(self.name) if self.describe else []

@@ -41,7 +41,17 @@ UpscaleFactor = Literal[1, 2, 3, 4]
 # Settings that name places, or say how long and how visibly to draw; no pixel of a step depends on
 # them, so two pictures that differ only here are one.
 NOT_PIXELS = frozenset(
-    {"out", "metadata", "save_every", "video", "preview", "minutes", "preset", "upscale"}
+    [
+        "out",
+        "metadata",
+        "save_every",
+        "trajectory",
+        "video",
+        "preview",
+        "minutes",
+        "preset",
+        "upscale",
+    ]
 )
 # What decided the pixels when digests were first written, in the order of then. Settings that came
 # later count only where they are set, so that runs of before are still found and go on.
@@ -188,7 +198,17 @@ class RunSettings(_Model):
     save_every: int = Field(
         20, ge=1, le=1_000_000, description="Steps between two saves of the state to go on from."
     )
-    out: Path = Field(Path("outputs"), description="Folder for run directories, or a .png file.")
+    trajectory: int = Field(
+        32,
+        ge=0,
+        le=100_000,
+        description="Megabytes of latents over time that a picture keeps for videos; 0: none.",
+    )
+    out: Path = Field(
+        Path("outputs"),
+        description="Folder for run directories, or a .png, .jpg or .webp file; the run then goes "
+        "to outputs/ beside it.",
+    )
     upscale: UpscaleFactor = Field(
         1, description="Also write the picture 2, 3 or 4 times as large, image-2x.png."
     )

@@ -93,7 +93,8 @@ def apply_preset(fields: Mapping[str, Any]) -> dict[str, Any]:
         return dict(fields)
     if name not in PRESETS:
         raise ConfigError(
-            f"none is called {name!r}; there are {', '.join(PRESETS)}", field="preset"
+            f"none is called {name!r}; there are {', '.join(PRESETS)} (guidegen presets)",
+            field="preset",
         )
     below = dict(PRESETS[name])
     given = {key: value for key, value in fields.items() if value is not None}

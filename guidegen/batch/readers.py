@@ -10,10 +10,12 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from guidegen.config import RunConfig
 from guidegen.errors import ConfigError
 
 SUFFIXES = (".txt", ".csv", ".jsonl", ".toml")
@@ -115,7 +117,16 @@ def refuse(name: str) -> str:
     """Why a line can't give a setting of this name."""
     if name == "out":
         return "'out' can't be set here; --out names one folder for the whole list"
-    return f"unknown setting {name!r}; a line takes prompt, id and those of guidegen batch --help"
+    near = nearest(name)
+    offer = f"did you mean {near}?" if near else "see guidegen batch --help"
+    return f"unknown setting {name!r}; {offer} A line takes prompt, id and settings"
+
+
+def nearest(name: str) -> str:
+    """The setting that a misspelt name means; "" where none is near."""
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_").lstrip("_")
+    known = ["prompt", "id", *RunConfig.model_fields]
+    return next(iter(get_close_matches(plain, known, n=1, cutoff=0.75)), "")
 
 
 def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, str | None]]:
@@ -224,9 +235,7 @@ def _csv(path: Path, problems: Problems, columns: frozenset[str]) -> Iterator[En
         elif not any(cell.strip() for cell in row):
             continue
         elif header is None:
-            header = [cell.strip() for cell in row]
-            if not _good_header(header, first, problems, columns):
-                return
+            header = _header([cell.strip() for cell in row], first, problems, columns)
         elif len(row) > len(header):
             problems.add(
                 first,
@@ -234,20 +243,31 @@ def _csv(path: Path, problems: Problems, columns: frozenset[str]) -> Iterator[En
             )
         else:
             given = zip(header, row, strict=False)
-            yield Entry(first, {name: cell for name, cell in given if cell.strip()})
+            fields = {name: cell for name, cell in given if name and cell.strip()}
+            if "prompt" not in header:  # it is told already; the other columns still have problems
+                fields["prompt"] = "a prompt"
+            yield Entry(first, fields)
 
 
-def _good_header(header: list[str], line: int, problems: Problems, columns: frozenset[str]) -> bool:
-    before = problems.total
-    for name in header:
-        if name not in columns:
-            hint = "; separate columns by commas" if re.search(r"[;\t]", name) else ""
-            problems.add(line, refuse(name) + hint)
-    if "prompt" not in header:
+def _header(cells: list[str], line: int, problems: Problems, columns: frozenset[str]) -> list[str]:
+    """The columns' names, so that rows can be checked although some are wrong.
+
+    A misspelt name stands for the nearest one, any other wrong one becomes "".
+    """
+    found = []
+    for name in cells:
+        if name in columns:
+            found.append(name)
+            continue
+        hint = "; separate columns by commas" if re.search(r"[;\t]", name) else ""
+        problems.add(line, refuse(name) + hint)
+        near = nearest(name)
+        found.append(near if near in columns and near not in cells else "")
+    if "prompt" not in found:
         problems.add(line, "the header has no column 'prompt'")
-    if len(set(header)) < len(header):
+    if len(set(cells)) < len(cells):
         problems.add(line, "the header names a column twice")
-    return problems.total == before
+    return found
 
 
 def _toml(path: Path) -> ListFile:

@@ -9,8 +9,10 @@ from cyclopts import Parameter
 
 from guidegen.batch.prompt_list import PromptList, PromptListError
 from guidegen.batch.variables import parse_variable
-from guidegen.cli.generate import DRAW, Flag, declare, signature
-from guidegen.config import RunConfig, read_toml
+from guidegen.cli import stdin_list
+from guidegen.cli.flags import Flag, declare, signature
+from guidegen.cli.generate import DRAW, read_settings
+from guidegen.config import RunConfig
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
 from guidegen.runs import store
 from guidegen.utils.signals import stopping_on_signals
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 HELP = """\
 Draw a list of prompts into one folder, with a gallery.
 
+Try:
   guidegen batch prompts/seeds.txt                 one prompt a line, # comments
   guidegen batch list.csv -n 4 --out outputs/four  a column prompt, others are settings
   guidegen batch list.txt --var colour=red,blue    "a {colour} cat" twice
   guidegen batch list.jsonl --engine ray --address auto
+  other-program | guidegen batch -                 a list from stdin, .txt or .jsonl
 
 A .csv, .jsonl or .toml ([[job]] tables) can set anything but --out for each line; a line goes
 before a flag. The folder gets index.html, contact-sheet.png, results.csv and results.jsonl.
@@ -53,7 +57,7 @@ def batch(
 ) -> None:
     """Draw a list of prompts."""
     given = {name: value for name, value in settings.items() if value is not None}
-    below = read_toml(config) if config else {}
+    below = read_settings(config) if config else {}
     if DRAW in (given.get("seed"), below.get("seed")):
         raise ConfigError(
             "--seed -1: a list needs seeds that stay, or a second call would draw it all again"
@@ -61,9 +65,14 @@ def batch(
     # refused before torch is loaded, which takes seconds
     far = engine == "ray" or any(v is not None for v in (address, workers, cores_per_worker))
     executor = _executor(engine, address, workers, cores_per_worker)
-    folder = Path(given.get("out") or below.get("out") or _folder(file))
+    data = stdin_list.read_stdin() if file == stdin_list.STDIN else None
+    default = _folder(file) if data is None else stdin_list.default_folder(data)
+    folder = Path(given.get("out") or below.get("out") or default)
     if store.is_picture(folder):
         raise OutputError(f"a list needs a folder, not a picture: --out {folder.with_suffix('')}")
+    if data is not None:
+        store.check_writable(folder)
+        file = stdin_list.keep(data, folder)
     jobs = PromptList(
         file,
         {**given, "out": folder},
@@ -91,8 +100,10 @@ def _usable(config: RunConfig) -> None:
 
 
 def _usable_anywhere(config: RunConfig) -> None:
-    """As `_usable`, but the device is another machine's."""
-    _usable(config.model_copy(update={"device": "cpu"}))
+    """As `_usable`, but device and weights are another machine's."""
+    from guidegen.engine import resolve
+
+    resolve.check([config.model_copy(update={"device": "cpu"})], weights=False)
 
 
 def _draw(
@@ -212,7 +223,13 @@ _FLAGS: list[Flag] = [
         ["--var"],
         "NAME=VALUE,VALUE for {NAME} in prompts; may be repeated.",
     ),
-    ("config", Path | None, None, ["--config"], "TOML file with settings for all lines."),
+    (
+        "config",
+        Path | None,
+        None,
+        ["--config"],
+        "TOML file, picture or run with settings for all lines.",
+    ),
     ("check", bool, False, ["--check"], "Read the list, tell what is wrong with it, draw nothing."),
     ("force", bool, False, ["--force"], "Draw although identical runs are finished."),
     ("retry_failed", bool, False, ["--retry-failed"], "Draw only what failed in an earlier call."),
@@ -232,7 +249,8 @@ _FILE = inspect.Parameter(
     "file",
     inspect.Parameter.POSITIONAL_ONLY,
     annotation=Annotated[
-        Path, Parameter(name="FILE", help="Prompt list: .txt, .csv, .jsonl or .toml.")
+        Path,
+        Parameter(name="FILE", help="Prompt list: .txt, .csv, .jsonl or .toml; - is stdin."),
     ],
 )
 declare(batch, signature(_FILE, _FLAGS))

@@ -4,32 +4,36 @@ The flags are made from RunConfig's fields: one field, one flag.
 """
 
 import inspect
+import json
 import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from guidegen import registry
+from guidegen.cli.flags import Flag, declare, signature
+from guidegen.cli.words import check_prompts
 from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
+from guidegen.engine.defaults import fill
 from guidegen.errors import ConfigError, RunInterruptedError
+from guidegen.prompt.hints import hints
 from guidegen.prompt.loss_terms import parse_loss_term
-from guidegen.runs import store
+from guidegen.runs import metadata, store
 from guidegen.utils.signals import stopping_on_signals
 from guidegen.utils.stop import Stop
 
 if TYPE_CHECKING:
     from guidegen.engine.picture import Picture
 
-_SHORT = {"generator": "-g", "out": "-o"}
 # As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
 DRAW = -1
 # Seeds that are drawn stay short enough to be typed.
 _DRAWN_SEEDS = 2**32
-_PICTURE = Group("Settings of the picture", sort_key=1)
-_CALL = Group("This call", sort_key=2)
+# Bytes of a run directory that are worth telling.
+_LARGE = 5_000_000
 
 
 def generate(
@@ -39,21 +43,40 @@ def generate(
     print_config: bool = False,
     force: bool = False,
     quiet: bool = False,
+    each: bool = False,
+    json_: bool = False,
     **settings: Any,
 ) -> None:
     """Draw a picture of each prompt."""
+    check_prompts(prompts, each=each)
     given = {name: value for name, value in settings.items() if value is not None}
-    merged = {**(read_toml(config) if config else {}), **given}
+    merged = {**(read_settings(config) if config else {}), **given}
     configs = plan(prompts, merged, count=count)
     if print_config:
         if len(configs) > 1:
             raise ConfigError("--print-config prints one config; give it one prompt and no --count")
-        print(to_toml(configs[0]), end="")
+        print(to_toml(fill(configs[0])), end="")
         return
     _refuse_early(configs)
     if not quiet:
         _announce(configs, count=count, drawn=merged.get("seed") == DRAW)
-    draw(configs, force=force, quiet=quiet)
+    draw(configs, force=force, quiet=quiet, json_=json_)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings from a TOML file, from a picture that guidegen made, or from a run.
+
+    Raises:
+        GuidegenError: it holds none.
+    """
+    if path.is_dir() or path.name == store.MANIFEST:
+        config = store.Run.load(path).config
+    elif store.is_picture(path) and path.is_file():
+        config = metadata.read(path).config
+    else:
+        return read_toml(path)
+    named = config.model_dump(exclude_unset=True, exclude={"out"}, exclude_none=True)
+    return {name: value for name, value in named.items() if value not in ((), "")}
 
 
 def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> list[RunConfig]:
@@ -102,12 +125,14 @@ def _announce(configs: Sequence[RunConfig], *, count: int, drawn: bool) -> None:
     if len(prompts) > 1 and not any(" " in prompt for prompt in prompts):
         words = " ".join(prompts)
         _note(f'{len(prompts)} prompts; to draw one picture, quote the words: guidegen "{words}"')
+    for hint in dict.fromkeys(hint for prompt in prompts for hint in hints(prompt)):
+        _note(hint)
     if drawn:
         _note(f"seed {configs[0].seed}, drawn at random; --seed {configs[0].seed} makes it again")
 
 
-def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
-    """Make the pictures; paths go to stdout, how far it is to stderr."""
+def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool, json_: bool = False) -> None:
+    """Make the pictures; paths or JSON go to stdout, how far it is to stderr."""
     from guidegen.engine.generate import generate as make_pictures
     from guidegen.recorders.progress import Progress
 
@@ -125,7 +150,7 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
                     continue
                 finished += 1
                 # The path alone, and at once, so that scripts can use it.
-                print(picture.path, flush=True)
+                print(_json(picture) if json_ else picture.path, flush=True)
                 if not quiet:
                     _note(_summary(picture))
     except KeyboardInterrupt:
@@ -134,6 +159,22 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool) -> None:
         ) from None
     if stop:
         raise RunInterruptedError.by(stop.signal, kept)
+
+
+def _json(picture: "Picture") -> str:
+    """A picture as one line of JSON."""
+    run = picture.run
+    data = {
+        "path": str(picture.path),
+        "run": str(run.path) if run else None,
+        "prompt": picture.config.prompt,
+        "seed": picture.config.seed,
+        "scores": picture.scores,
+        "seconds": run.seconds if run else None,
+        "reused": picture.reused,
+        "config": picture.config.model_dump(mode="json"),
+    }
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _summary(picture: "Picture") -> str:
@@ -145,58 +186,17 @@ def _summary(picture: "Picture") -> str:
         parts.append("made earlier (--force makes it again)")
     elif picture.run is not None and picture.run.seconds is not None:
         parts.append(f"{picture.run.seconds:.1f} s")
+    if picture.run is not None and (size := _size(picture.run.path)) >= _LARGE:
+        parts.append(f"{size / 1e6:.0f} MB in its folder (--trajectory 0 keeps none for videos)")
     return "  " + ", ".join(parts)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-# A flag of one call: parameter, type, default, its names, what it does.
-Flag = tuple[str, Any, Any, list[str], str]
-
-
-def signature(words: inspect.Parameter, call_flags: Sequence[Flag]) -> inspect.Signature:
-    """What cyclopts reads of a command that draws.
-
-    Args:
-        words: the positional arguments.
-        call_flags: what is no field of RunConfig.
-
-    Returns:
-        The words, a flag for each field of RunConfig but the prompt, and this call's own.
-    """
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    found = [words]
-    for name, field in RunConfig.model_fields.items():
-        if name == "prompt":
-            continue
-        default = field.get_default(call_default_factory=True)
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(default, bool) or default in (None, (), ""):
-            shown = ""
-        else:
-            shown = f" [default: {', '.join(default) if isinstance(default, tuple) else default}]"
-        parameter = Parameter(
-            name=[flag, *([_SHORT[name]] if name in _SHORT else [])],
-            negative=f"--no-{name.replace('_', '-')}" if field.annotation is bool else (),
-            help=(field.description or "") + (" -1 draws one." if name == "seed" else "") + shown,
-            group=_PICTURE,
-            # The last of a flag counts, as people expect who put some into a shell alias.
-            allow_repeating=None if isinstance(default, tuple) else True,
-        )
-        # None stands for "not named", so that --config and the defaults can fill it in.
-        annotation: Any = field.annotation
-        optional = _annotate(annotation | None, parameter)
-        found.append(inspect.Parameter(name, keyword, default=None, annotation=optional))
-    for name, kind, default, flags, text in call_flags:
-        annotation = _annotate(kind, Parameter(name=flags, help=text, group=_CALL))
-        found.append(inspect.Parameter(name, keyword, default=default, annotation=annotation))
-    return inspect.Signature(found)
-
-
-def _annotate(kind: Any, parameter: Parameter) -> Any:
-    return Annotated[kind, parameter]
 
 
 _CALL_FLAGS: list[Flag] = [
@@ -207,17 +207,25 @@ _CALL_FLAGS: list[Flag] = [
         ["--count", "-n"],
         "Pictures of each prompt, seeds one after another.",
     ),
-    ("config", Path | None, None, ["--config"], "TOML file with settings (see --print-config)."),
-    ("print_config", bool, False, ["--print-config"], "Print the TOML of this call, draw nothing."),
+    (
+        "config",
+        Path | None,
+        None,
+        ["--config"],
+        "TOML file with settings (see --print-config), or a picture or run whose settings to take.",
+    ),
+    (
+        "print_config",
+        bool,
+        False,
+        ["--print-config"],
+        "Print the TOML of this call, every default filled in; draw nothing.",
+    ),
+    ("json_", bool, False, ["--json"], "Print a line of JSON for each picture, not its path."),
     ("force", bool, False, ["--force"], "Draw although an identical run is finished."),
     ("quiet", bool, False, ["--quiet", "-q"], "Only paths and errors."),
+    ("each", bool, False, ["--each"], "Every word is a prompt, although none is quoted."),
 ]
-
-
-def declare(command: Any, shape: inspect.Signature) -> None:
-    """Let cyclopts see this signature in place of the function's own."""
-    command.__signature__ = shape
-    command.__annotations__ = {name: part.annotation for name, part in shape.parameters.items()}
 
 
 _PROMPTS = inspect.Parameter(

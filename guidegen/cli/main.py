@@ -22,6 +22,8 @@ from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
 from guidegen.cli.models import models
 from guidegen.cli.morph import morph
+from guidegen.cli.perceptors import perceptors
+from guidegen.cli.presets import presets
 from guidegen.cli.resume import resume
 from guidegen.cli.score import score
 from guidegen.cli.search import search
@@ -29,6 +31,7 @@ from guidegen.cli.show import show
 from guidegen.cli.streams import Warnings, drop, enduring
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
+from guidegen.cli.words import spelled_out
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
 from guidegen.utils.text import printable
 from guidegen.utils.versions import own_version
@@ -61,7 +64,7 @@ Try:
 A prompt is text:weight:stop, parts joined by |; a negative weight pushes away.
 A flag goes before --config, which goes before what suits the generator.
 Paths of finished pictures go to stdout, everything else to stderr.
---traceback, anywhere, shows where an error comes from.
+Anywhere: --verbose tells what is done and chosen, --traceback where an error comes from.
 """
 
 app = App(
@@ -82,13 +85,21 @@ app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
 app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
 app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
-app.command(show)
 app.command(score, usage="Usage: guidegen score IMAGE... [--prompt TEXT] [OPTIONS]\n")
 app.command(embed, usage="Usage: guidegen embed [IMAGE...] [--text TEXT] [OPTIONS]\n")
 app.command(search, usage="Usage: guidegen search FOLDER [TEXT] [OPTIONS]\n")
 app.command(classify, usage="Usage: guidegen classify IMAGE... --labels LABELS [OPTIONS]\n")
-app.command(generators)
+app.command(show, usage="Usage: guidegen show PICTURE... [OPTIONS]\n")
+app.command(generators, usage="Usage: guidegen generators [NAME...] [OPTIONS]\n")
+app.command(perceptors)
+app.command(presets)
 app.command(models)
+app.register_install_completion_command(
+    help="Let your shell complete commands, flags and file names."
+)
+
+# Commands that work without an argument.
+_ALONE = frozenset({"generators", "perceptors", "presets", "models"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,16 +128,24 @@ def _run(argv: Sequence[str] | None) -> int:
     with_traceback = "--traceback" in options
     if with_traceback:
         words.remove("--traceback")
-    _show_warnings()
+    verbose = "--verbose" in options
+    if verbose:
+        words.remove("--verbose")
+    _show_warnings(verbose)
     if not words:
         print(SHORT_HELP, end="")
         return 0
     try:
-        app(words, exit_on_error=False, print_error=False)
+        app(spelled_out(words, _commands()), exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone, like `head`. Python would complain when it flushes.
         drop(sys.stdout)
+        return BROKEN_PIPE
+    except SystemExit as error:
+        # rich, which prints the help, leaves in this way when nobody reads
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         if with_traceback:
@@ -141,9 +160,15 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _show_warnings() -> None:
+def _commands() -> dict[str, bool]:
+    """Every command, and whether it needs an argument."""
+    return {name: name not in _ALONE for name in app if not name.startswith("-")}
+
+
+def _show_warnings(verbose: bool) -> None:
     """The library logs; people read stderr."""
     logger = logging.getLogger("guidegen")
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
     if not logger.handlers:
         logger.addHandler(Warnings())
 

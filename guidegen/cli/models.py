@@ -58,7 +58,7 @@ def list_(*, json_: _Json = False, registry: _Registry = None) -> None:
         print(f"{'':<32} licence: {row['licence']}")
 
 
-@models.command
+@models.command(usage="Usage: guidegen models pull NAME... [OPTIONS]\n")
 def pull(
     *names: Annotated[str, Parameter(name="NAME", help="Of guidegen models list.")],
     force: Annotated[
@@ -84,7 +84,7 @@ def pull(
         print(done.path, flush=True)
 
 
-@models.command
+@models.command(usage="Usage: guidegen models verify [NAME...] [OPTIONS]\n")
 def verify(
     *names: Annotated[str, Parameter(name="NAME", help="Models to check; none means all.")],
     registry: _Registry = None,
@@ -125,9 +125,10 @@ def _check_numbers(name: str) -> None:
         check_numbers(model)
 
 
-@models.command(name="import")
+@models.command(name="import", usage="Usage: guidegen models import FILE --name NAME [OPTIONS]\n")
 def import_(
     file: Annotated[Path, Parameter(name="FILE", help=".ckpt, .pt, .bin or .safetensors.")],
+    /,
     *,
     name: Annotated[
         str, Parameter(name="--name", help="What to call it: vqgan/NAME or biggan/NAME.")

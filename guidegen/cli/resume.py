@@ -23,7 +23,7 @@ def resume(
     """
     if not paths:
         raise ConfigError("name the run to go on with: guidegen resume outputs/...")
-    found = [store.Run.load(path if path.is_dir() else path.parent) for path in paths]
+    found = [store.Run.load(store.run_folder(path)) for path in paths]
     if not quiet:
         for run in found:
             if run.status == "finished" and run.ended in ("", store.UNTIL_LOSS):

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from guidegen.cli.flags import whole
 from guidegen.errors import ConfigError
-from guidegen.runs.store import Run
+from guidegen.runs.store import Run, run_folder
 from guidegen.video.settings import Ease, Format, VideoSettings, check_place, choose_format
 
 Fps = Annotated[
@@ -18,7 +19,10 @@ Fps = Annotated[
 ]
 Size = Annotated[
     int | None,
-    Parameter(help="Height in pixels, any; the width follows [default: that of the run]."),
+    Parameter(
+        help="Height in pixels, any; the width follows [default: that of the run].",
+        converter=whole,
+    ),
 ]
 FormatFlag = Annotated[
     Format | None, Parameter(name="--format", help="mp4, gif or webp [default: mp4].")
@@ -97,7 +101,7 @@ def load_runs(paths: Sequence[Path], example: str) -> list[Run]:
     """
     if not paths:
         raise ConfigError(f"name a run: {example}")
-    return [Run.load(path if path.is_dir() else path.parent) for path in paths]
+    return [Run.load(run_folder(path)) for path in paths]
 
 
 @contextmanager

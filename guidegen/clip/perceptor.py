@@ -187,6 +187,16 @@ def check_specs(specs: Sequence[str]) -> None:
             loading.split_zoo_name(spec)
 
 
+def check_weights(specs: Sequence[str]) -> None:
+    """Refuse perceptors whose weights can be neither loaded nor fetched.
+
+    Raises:
+        WeightsError: as `guidegen.weights.open_clip_weights.check_here`.
+    """
+    for spec, _ in _parse_specs(specs):
+        loading.check_here(spec)
+
+
 def load_ensemble(
     specs: Sequence[str],
     *,

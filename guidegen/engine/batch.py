@@ -54,10 +54,11 @@ class Member:
             if task.state is None:
                 remove_states(self.run.path)
             folder = self.run.path
-            self.savers = [
-                Jsonl(folder / "steps.jsonl", row=row, resume_at=start),
-                Trajectory(folder, self.run.write, row=row, resume_at=start),
-            ]
+            self.savers = [Jsonl(folder / "steps.jsonl", row=row, resume_at=start)]
+            if most := task.config.trajectory * 2**20:
+                self.savers.append(
+                    Trajectory(folder, self.run.write, row=row, max_bytes=most, resume_at=start)
+                )
             if task.config.video:
                 recorders.append(_video(self.run, row, start))
             if task.config.preview:

@@ -1,5 +1,6 @@
 """From a step to a finished picture: full size, scores, metadata, files."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from guidegen.ops import rows
 from guidegen.precision import Arithmetic
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
-from guidegen.runs.store import IMAGE, UNTIL_LOSS, Run, RunStore, picture_path
+from guidegen.runs.store import IMAGE, UNTIL_LOSS, Run, RunStore, is_picture, picture_path
 from guidegen.utils.files import write_atomic
 from guidegen.utils.versions import own_version
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class PictureTask:
         config: resolved.
         digest: over everything that changes its pixels; "" if nothing is written.
         state: where an earlier try stopped.
+        force: replace any file that `out` names.
     """
 
     index: int
@@ -82,6 +86,7 @@ class PictureTask:
     config: ResolvedConfig
     digest: str = ""
     state: LoopState | None = None
+    force: bool = False
 
     def finished(self) -> Run | None:
         """The run that made this picture before."""
@@ -173,7 +178,7 @@ def write_picture(
     if status == "finished":
         image, path = _enlarged(image, path, run, task.config, scores, session.digests)
     if run is not None and path is not None:
-        path = _copy_out(path, path.read_bytes(), task)
+        path = _copy_out(path, image, task, scores, session.digests)
         run.finish(scores, status=status, ended=why, last_step=step.index)
         if ending is None or not ending.goes_on:
             remove_states(run.path)
@@ -187,7 +192,7 @@ def reuse(run: Run, task: PictureTask) -> Picture:
     with Image.open(run.image) as opened:
         found: Image.Image = opened.copy()
     image, path = _enlarged(found, run.image, run, task.config, run.scores, run.models)
-    path = _copy_out(path or run.image, (path or run.image).read_bytes(), task)
+    path = _copy_out(path or run.image, image, task, run.scores, run.models)
     return Picture(task.config, image, path, run, run.scores, reused=True, ended=run.ended)
 
 
@@ -209,7 +214,23 @@ def _enlarged(
     return large, run.write(f"image-{config.upscale}x.png", data)
 
 
-def _copy_out(image: Path, data: bytes, task: PictureTask) -> Path:
+def _copy_out(
+    made: Path,
+    image: Image.Image,
+    task: PictureTask,
+    scores: Mapping[str, float],
+    models: Mapping[str, str],
+) -> Path:
     """Where the user finds a picture: in its run, or as a copy where `out` names a file."""
-    copy = picture_path(task.config.out, index=task.index, total=task.total)
-    return image if copy is None else write_atomic(copy, data)
+    config = task.config
+    if not is_picture(config.out):
+        return made
+    suffix = config.out.suffix.lower()
+    data = metadata.encode(image, config, suffix, scores=scores, models=models)
+    copy = picture_path(
+        config.out, config, index=task.index, total=task.total, data=data, force=task.force
+    )
+    assert copy is not None
+    if copy.stem not in (config.out.stem, f"{config.out.stem}-{task.index + 1}"):
+        log.warning("%s is another picture; this one is %s (--force replaces)", config.out, copy)
+    return write_atomic(copy, data)

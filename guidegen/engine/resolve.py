@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from guidegen.backend import Backend, GeneratorInfo
-from guidegen.clip.perceptor import check_specs
+from guidegen.clip.perceptor import check_specs, check_weights
 from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.cutouts import make_cutouts
+from guidegen.engine.defaults import filled, generator_info, size_of
 from guidegen.errors import ConfigError, about
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
@@ -19,17 +19,21 @@ from guidegen.prompt.references import parse_image_prompt
 from guidegen.registry import backends, find, find_loss
 
 
-def check(configs: Sequence[RunConfig]) -> None:
+def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
     """Refuse what can be refused before any work starts.
+
+    Args:
+        configs: one per picture.
+        weights: they must be here; False where another machine draws.
 
     Raises:
         GuidegenError: unknown names, impossible sizes, unwritable folders, broken init images,
-            devices that are not there.
+            devices and weights that are not there.
     """
     # words and seeds were checked one by one already
     for config in {_alike(config): config for config in configs}.values():
         info = generator_info(config)
-        size = _size(config, info)
+        size = size_of(config, info)
         if config.upscale > 1:
             check_upscale(*size, config.upscale)
         info.read_options(config.option)
@@ -38,6 +42,12 @@ def check(configs: Sequence[RunConfig]) -> None:
         with about("loss"):
             for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
                 find_loss(term.name)
+        if weights:
+            with about("generator"):
+                backend, variant = find(config.generator)
+                backend.check_weights(variant)
+            with about("perceptor"):
+                check_weights(config.perceptor)
         choose_device(config.device)
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
@@ -65,66 +75,19 @@ def _alike(config: RunConfig) -> str:
 
 def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:
     if not info.encodes:
-        able = [name for name, backend in backends().items() if _encodes(backend)]
+        able = [first for backend in backends().values() if (first := _first_that_encodes(backend))]
         why = f"{config.generator} can't {what}; {' or '.join(able)} can"
         raise ConfigError(why, field="generator")
 
 
-def _encodes(backend: Backend) -> bool:
-    return any(info.encodes for info in backend.variants.values())
+def _first_that_encodes(backend: Backend) -> str:
+    """The full name of a backend's first variant that can start from a picture; "" for none."""
+    return next((info.name for info in backend.variants.values() if info.encodes), "")
 
 
 def resolve(config: RunConfig) -> ResolvedConfig:
     """Fill every None with what suits the generator, and "auto" with a device."""
-    info = generator_info(config)
-    height, width = _size(config, info)
-    values: dict[str, Any] = {
-        "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
-        "lr": info.defaults.lr,
-        "cutouts": info.defaults.cutouts,
-        "starts": info.defaults.starts,
-        # big-sleep's are plain crops
-        "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
-    }
-    size = str(width) if width == height else f"{width}x{height}"
-    values |= {name: value for name, value in config if value is not None}
-    return ResolvedConfig.model_validate(
-        {**values, "size": size, "device": choose_device(config.device)}
-    )
-
-
-def generator_info(config: RunConfig) -> GeneratorInfo:
-    """The card of the config's generator.
-
-    Raises:
-        UnknownNameError: there is none of that name.
-    """
-    with about("generator"):
-        backend, variant = find(config.generator)
-        return backend.info(variant)
-
-
-def _size(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
-    height, width = config.height_width() or (info.default_size, info.default_size)
-    low, high = info.sizes
-    for side in (height, width):
-        if not low <= side <= high:
-            raise ConfigError(
-                f"{info.name} makes pictures of {low} to {high} pixels a side, "
-                f"not {width}x{height}",
-                field="size",
-            )
-        if side % info.multiple:
-            near = max(low, round(side / info.multiple) * info.multiple)
-            raise ConfigError(
-                f"{info.name} needs sides that are multiples of {info.multiple}: "
-                f"{near} instead of {side}",
-                field="size",
-            )
-    if max(height, width) > 4 * min(height, width):
-        why = f"{width}x{height} is too narrow; one side at most 4 times the other"
-        raise ConfigError(why, field="size")
-    return height, width
+    return ResolvedConfig.model_validate({**filled(config), "device": choose_device(config.device)})
 
 
 def choose_device(name: str) -> str:

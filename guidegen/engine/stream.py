@@ -39,7 +39,7 @@ class _Call:
         """Steps and pictures of resolved configs."""
         groups: dict[str, list[PictureTask]] = {}
         for index, config in enumerate(configs):
-            task = PictureTask(index, len(configs), config)
+            task = PictureTask(index, len(configs), config, force=self.force)
             groups.setdefault(batch_key(config), []).append(task)
         for group in groups.values():
             if self.stop:

@@ -73,7 +73,10 @@ def _encode_words(perceptor: Perceptor, candidate: Candidate, template: str) -> 
     for prompt in candidate.prompts:
         cut = truncated_words(perceptor, prompt.text)
         if cut:
-            log.warning("%s reads only the start of the prompt; cut off: %r", perceptor.name, cut)
+            log.warning(
+                "%s reads only the start of the prompt; cut off, %d characters: %r",
+                perceptor.name, len(cut), cut if len(cut) <= 80 else f"{cut[:50]} ... {cut[-25:]}",
+            )  # fmt: skip
     return [encode_prompt(perceptor, prompt.text, template) for prompt in candidate.prompts]
 
 

@@ -1,7 +1,10 @@
 """The prompt grammar: `text:weight:stop`, parts joined by `|`, scenes joined by `^`.
 
 A suffix counts as a weight only where it is a number, so `ratio 16:9 poster` and `note: a cat` are
-plain text. A backslash takes the meaning from `:`, `|` and `^`. Torch-free.
+plain text. So are a time and a ratio at the end, `at 10:30` and `16:9`: behind a number, a weight
+has a decimal point, `route 66:2.0`. A backslash takes the meaning from `:`, `|` and `^`.
+
+Torch-free.
 """
 
 import math
@@ -13,6 +16,8 @@ from guidegen.errors import PromptSyntaxError
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|[+-]?inf$")
 # ":0.5x" or ":1,5": somebody meant a number, and guessing would silently change the picture.
 _ALMOST_NUMBER = re.compile(r"[+-]?[\d.,]*\d[\d.,]*[a-zA-Z%]{0,3}$|[+-]?nan$")
+# "at 10" of "at 10:30", "16" of "16:9": a time or a ratio, which nobody means as a weight
+_ENDS_WITH_NUMBER = re.compile(r"(^|\s)\d+$")
 
 
 @dataclass(frozen=True)
@@ -70,20 +75,26 @@ def _split(text: str, separator: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def split_numbers(part: str, *, whole: str | None = None) -> tuple[str, tuple[float, ...]]:
+def split_numbers(
+    part: str, *, whole: str | None = None, times: bool = False
+) -> tuple[str, tuple[float, ...]]:
     """Split `text:weight:stop` into the text, backslashes and all, and up to two numbers.
 
     Args:
         part: what to split.
         whole: the prompt it belongs to, for messages; None is `part` itself.
+        times: a whole number behind another is text, as in "at 10:30" and "16:9".
 
     Raises:
         PromptSyntaxError: a weight that is almost a number.
     """
     fields = _split(part, ":")
-    numbers: list[float] = []
-    while len(fields) > 1 and len(numbers) < 2 and _NUMBER.match(fields[-1].strip()):
-        numbers.insert(0, float(fields.pop().strip()))
+    suffixes: list[str] = []
+    while len(fields) > 1 and len(suffixes) < 2 and _NUMBER.match(fields[-1].strip()):
+        suffixes.insert(0, fields.pop())
+    if times and suffixes and suffixes[0].isdigit() and _ENDS_WITH_NUMBER.search(":".join(fields)):
+        return part, ()
+    numbers = [float(suffix.strip()) for suffix in suffixes]
     if len(fields) > 1 and not numbers and _ALMOST_NUMBER.match(fields[-1].strip()):
         raise PromptSyntaxError(
             f"in prompt {whole or part!r} the weight {fields[-1].strip()!r} is not a number; write "
@@ -93,7 +104,7 @@ def split_numbers(part: str, *, whole: str | None = None) -> tuple[str, tuple[fl
 
 
 def _parse_part(part: str, *, whole: str) -> Prompt:
-    text, numbers = split_numbers(part, whole=whole)
+    text, numbers = split_numbers(part, whole=whole, times=True)
     text = re.sub(r"\\([\\:|^])", r"\1", text).strip()
     if not text:
         where = "" if part == whole else f" (in {whole!r})"

@@ -24,6 +24,8 @@ from guidegen.utils.parse import parse_json
 log = logging.getLogger(__name__)
 
 FILE = "trajectory.safetensors"
+# A video needs a start, an end and something between.
+_FEWEST = 4
 _PART = re.compile(r"trajectory-(\d+)\.safetensors")
 
 
@@ -47,14 +49,15 @@ class Trajectory:
 
     The file's metadata: "steps", a JSON list of the T step indices; "total", the steps of the run;
     "every". A run that breaks off leaves the trajectory up to there. Where all steps would be too
-    much, every second, fourth, eighth ... is kept.
+    much, they are kept in half precision, and where that is too much as well, each n-th is kept;
+    four states at least, however large one is.
 
     Args:
         folder: the run directory.
         write: writes a whole file of it under a name, or nothing.
         row: which candidate.
         every: keeps each n-th step, and the last.
-        max_bytes: how large it may grow.
+        max_bytes: how large it may grow; see `RunConfig.trajectory`.
         resume_at: the run goes on at this step, so what was recorded stays.
     """
 
@@ -65,7 +68,7 @@ class Trajectory:
         *,
         row: int = 0,
         every: int = 1,
-        max_bytes: int = 2**28,
+        max_bytes: int = 32 * 2**20,
         resume_at: int = 0,
     ) -> None:
         if every < 1:
@@ -76,6 +79,7 @@ class Trajectory:
         self.every = every
         self.max_bytes = max_bytes
         self.resume_at = resume_at
+        self._half = False
         self._total: int | None = None
         self._steps: list[int] = []
         self._latents: dict[str, list[Tensor]] = {}
@@ -117,9 +121,14 @@ class Trajectory:
 
     def _begin(self, step: Step) -> None:
         self._total = step.total
-        one = sum(latent[self.row].nbytes for latent in step.latents.values())
-        while one * (step.total / self.every) > self.max_bytes and self.every < step.total:
-            self.every *= 2
+        latents = [latent[self.row] for latent in step.latents.values()]
+        one = sum(latent.nbytes for latent in latents)
+        states = step.total // self.every + 2  # the first and the last are among them
+        if one * states > self.max_bytes:
+            self._half = True
+            one = sum(latent.nbytes // (2 if _wide(latent) else 1) for latent in latents)
+            most = max(_FEWEST, self.max_bytes // max(1, one))
+            self.every = max(self.every, -(-step.total // (most - 1)))
         # what lies there of a run that goes on is right: the steps to come are the same again
         if not self.resume_at:
             remove_trajectory(self.folder)
@@ -136,7 +145,20 @@ class Trajectory:
             "total": str(part.total),
             "every": str(self.every),
         }
-        return save({n: v.contiguous() for n, v in part.latents.items()}, metadata)
+        latents = {
+            name: value.half() if self._half and _fits_half(value) else value
+            for name, value in part.latents.items()
+        }
+        return save({n: v.contiguous() for n, v in latents.items()}, metadata)
+
+
+def _wide(latent: Tensor) -> bool:
+    return latent.dtype == torch.float32
+
+
+def _fits_half(latent: Tensor) -> bool:
+    """Whether IEEE's half precision holds the values: 11 bits of each, up to 65504."""
+    return _wide(latent) and bool((latent.abs() <= torch.finfo(torch.float16).max).all())
 
 
 def read_trajectory(folder: Path) -> Stored | None:
@@ -159,6 +181,10 @@ def read_trajectory(folder: Path) -> Stored | None:
     names = found[0][0].latents
     latents = {name: torch.stack([part.latents[name][i] for part, i in found]) for name in names}
     return Stored(order, latents, found[0][0].total)
+
+
+def _full(latent: Tensor) -> Tensor:
+    return latent.float() if latent.dtype == torch.float16 else latent
 
 
 def remove_trajectory(folder: Path) -> None:
@@ -185,7 +211,7 @@ def _read(path: Path) -> Stored:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            latents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            latents = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         steps = [int(index) for index in parse_json(about["steps"])]
         if any(len(values) != len(steps) for values in latents.values()):
             raise ValueError("its latents and steps differ in number")

@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError
 from guidegen.media.files import opened
+from guidegen.runs import exif
 from guidegen.utils.parse import parse_json
 from guidegen.utils.text import shell_command
 from guidegen.utils.versions import own_version
@@ -112,22 +113,40 @@ def save_png(
         models: name -> digest of the weights.
         version: of guidegen; None is the running one.
     """
-    from PIL.PngImagePlugin import PngInfo
+    return encode(image, config, ".png", scores=scores, models=models, version=version)
 
-    info = PngInfo()
+
+def encode(
+    image: "Image.Image",
+    config: RunConfig,
+    suffix: str,
+    *,
+    scores: Mapping[str, float] | None = None,
+    models: Mapping[str, str] | None = None,
+    version: str | None = None,
+) -> bytes:
+    """As `save_png`, in the format of a suffix: .png, .jpg, .jpeg or .webp."""
+    lines = record = packet = ""
     if config.metadata:
         version = version or own_version()
-        record = {
+        data = {
             "version": version,
             "config": config.model_dump(mode="json", exclude=set(_PRIVATE)),
             "scores": dict(scores or {}),
             "models": dict(models or {}),
         }
-        info.add_itxt("parameters", parameters(config, image.size, version))
+        lines = parameters(config, image.size, version)
         # Bytes of a path that are not UTF-8 become JSON escapes.
-        text = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode()
-        info.add_itxt(KEY, text)
-        info.add_itxt(_XMP_KEY, xmp(config, version))
+        record = json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace").decode()
+        packet = xmp(config, version)
+    if suffix in exif.FORMATS:
+        return exif.encode(image, suffix, lines=lines, record=record, xmp=packet)
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for name, text in (("parameters", lines), (KEY, record), (_XMP_KEY, packet)):
+        if text:
+            info.add_itxt(name, text)
     # Pillow writes the image's own `info` (text of a loaded init image) only if told to.
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
@@ -203,7 +222,8 @@ def read(path: Path) -> Record:
     any character; show them through `guidegen.utils.text.printable`.
 
     Raises:
-        InputImageError: the file can't be read, is no PNG, or guidegen left no metadata in it.
+        InputImageError: the file can't be read, is no picture of a kind that guidegen writes, or
+            guidegen left no metadata in it.
     """
     text = _text(path)
     if text is None:
@@ -246,10 +266,15 @@ def _figure(value: object) -> float:
 
 def _text(path: Path) -> str | None:
     with opened(path, "picture") as image:
-        if image.format != "PNG":
-            raise InputImageError(f"{path} is {image.format}; guidegen's pictures are PNG")
-        # Our text stands before the pixels; a program that saved it again may put it after.
-        found = image.info.get(KEY) or getattr(image, "text", {}).get(KEY)
+        if image.format in exif.FORMATS.values():
+            found = exif.read(image)
+        elif image.format != "PNG":
+            raise InputImageError(
+                f"{path} is {image.format}; guidegen's pictures are PNG, JPEG or WebP"
+            )
+        else:
+            # Our text stands before the pixels; a program that saved it again may put it after.
+            found = image.info.get(KEY) or getattr(image, "text", {}).get(KEY)
     if found is None:
         return None
     if not isinstance(found, str) or len(found) > _LONGEST:

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError, OutputError
+from guidegen.runs import exif
 from guidegen.runs.intact import is_intact, set_aside, sha256_of
 from guidegen.runs.metadata import command, read
 from guidegen.utils.files import write_atomic
@@ -40,23 +41,53 @@ log = logging.getLogger(__name__)
 _FORMAT = 1
 # Names that Windows gives to devices, whatever the extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
-_OTHER_IMAGES = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+_IMAGES = frozenset({".png", *exif.FORMATS})
+_OTHER_IMAGES = frozenset({".avif", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 def slug(text: str) -> str:
-    """A readable folder name for a prompt: lower-case ASCII letters, digits and single hyphens.
+    """A readable folder name for a prompt: lower-case letters, digits and single hyphens.
 
-    Never empty, never a path, never a reserved name; prompts without a Latin letter or digit
-    become "prompt" (the seed and the digest tell them apart).
+    Latin letters lose their accents, other scripts keep theirs, an emoji becomes its name. Never
+    empty, never a path, never a reserved name, at most 144 bytes.
     """
-    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    plain = "".join(map(_plain, unicodedata.normalize("NFKC", text.casefold())))
+    name = re.sub(r"[\W_]+", "-", plain).strip("-")
     if len(name) > SLUG_LENGTH:
         whole_words = name[: SLUG_LENGTH + 1].rpartition("-")[0]
         name = (whole_words or name)[:SLUG_LENGTH].strip("-")
+    while len(name.encode()) > 3 * SLUG_LENGTH:  # a file system counts bytes
+        name = name[:-1]
     if not name or _RESERVED.fullmatch(name):
         name = f"prompt-{name}".strip("-")
     return name
+
+
+def _plain(char: str) -> str:
+    """A character as a folder's name holds it."""
+    if unicodedata.category(char) == "So":
+        return f" {unicodedata.name(char, '').lower()} "
+    if unicodedata.category(char).startswith("M"):
+        return ""  # \w counts no marks, and names are readable without them
+    base = unicodedata.normalize("NFKD", char)[0]
+    return base if base.isascii() else char
+
+
+def run_folder(path: Path) -> Path:
+    """The run directory that a user means by its own path, or by that of a file in it.
+
+    Raises:
+        InputImageError: there is none; the message names what was asked for.
+    """
+    if not path.exists():
+        raise InputImageError(
+            f"there is no run at {path}; name a folder in outputs/, like outputs/a-red-apple-0-..."
+        )
+    folder = path if path.is_dir() else path.parent
+    if not (folder / MANIFEST).is_file():
+        where = f"is no run directory: it has no {MANIFEST}" if path.is_dir() else "lies in no run"
+        raise InputImageError(f"{path} {where}; name a folder in outputs/")
+    return folder
 
 
 @dataclass
@@ -310,7 +341,7 @@ class RunStore:
 
 def is_picture(out: Path) -> bool:
     """Whether `out` names a picture rather than a folder."""
-    return out.suffix.lower() == ".png" and not out.is_dir()
+    return out.suffix.lower() in _IMAGES and not out.is_dir()
 
 
 def check_writable(out: Path) -> None:
@@ -320,7 +351,9 @@ def check_writable(out: Path) -> None:
         OutputError: pictures can't be written there, and why.
     """
     if out.suffix.lower() in _OTHER_IMAGES and not out.is_dir():
-        raise OutputError(f"pictures are PNG files; write --out {out.with_suffix('.png')}")
+        raise OutputError(
+            f"pictures are PNG, JPEG or WebP files; write --out {out.with_suffix('.png')}"
+        )
     folders = {RunStore(out).root, out.parent} if is_picture(out) else {out}
     for folder in sorted(folders):
         try:
@@ -334,32 +367,46 @@ def check_writable(out: Path) -> None:
             raise OutputError(f"can't write to {folder}: {why}; choose another --out") from None
 
 
-def picture_path(out: Path, *, index: int = 0, total: int = 1) -> Path | None:
-    """Where a copy of a picture goes when the user named a `.png` file.
+def picture_path(
+    out: Path,
+    config: RunConfig,
+    *,
+    index: int = 0,
+    total: int = 1,
+    data: bytes = b"",
+    force: bool = False,
+) -> Path | None:
+    """Where a copy of a picture goes when the user named a file.
 
     Args:
         out: the user's `--out`.
+        config: of the picture, resolved.
         index: which of the pictures of this call, from 0.
         total: how many there are; several are numbered `x-1.png`, `x-2.png`.
+        data: what will be written; tells pictures without metadata.
+        force: replace whatever lies there.
 
     Returns:
-        The path, or None where `out` is a folder. A file that guidegen did not write is never
-        replaced: the next free number is taken.
+        The path, or None where `out` is a folder. Only a picture of the same settings is replaced;
+        beside any other file the next free number is taken.
     """
     if not is_picture(out):
         return None
     if total > 1:
         out = out.with_stem(f"{out.stem}-{index + 1}")
     path, number = out, 1
-    while path.exists() and not _is_ours(path):
+    while path.exists() and not force and not _is_same(path, config, data):
         number += 1
         path = out.with_stem(f"{out.stem}-{number}")
     return path
 
 
-def _is_ours(path: Path) -> bool:
+def _is_same(path: Path, config: RunConfig, data: bytes) -> bool:
+    """Whether a file is a picture that these settings made."""
     with suppress(InputImageError):
-        return bool(read(path))
+        return read(path).config.digest() == config.digest()
+    with suppress(OSError):
+        return path.stat().st_size == len(data) and path.read_bytes() == data
     return False
 
 

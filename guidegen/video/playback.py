@@ -59,8 +59,9 @@ def trajectory(run: Run) -> Stored:
     if found is None or not found.latents or not found.steps:
         again = command(run.config)
         raise InputImageError(
-            f"{run.path} has no trajectory to make a video of: it was deleted, or the run stopped "
-            f"before its first save; make it again: {again} --force"
+            f"{run.path} has no trajectory to make a video of: it was deleted, made with "
+            "--trajectory 0, or the run stopped before its first save; make it again: "
+            f"{again} --trajectory 32 --force"
         )
     return found
 

@@ -15,6 +15,7 @@ from guidegen.errors import WeightsError
 from guidegen.weights.catalog import Checkpoint, Source
 from guidegen.weights.digests import LOCK, mismatch, recorded
 from guidegen.weights.http import Progress, Refused, complete, one_line
+from guidegen.weights.hub import offline, quiet_hub, require_hub
 from guidegen.weights.store import is_web_page, make_folder, sha256_file
 
 Note = Callable[[str], None]
@@ -38,12 +39,6 @@ class Fetched:
     source: str
     key: str
     ours: bool
-
-
-def offline() -> bool:
-    """Whether the hub's variables say that nothing may be fetched."""
-    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return any(value.upper() in ("1", "ON", "YES", "TRUE") for value in values)
 
 
 def fetch(
@@ -143,10 +138,16 @@ def _from_hub(source: Source) -> Path:
     # 0.5 s to import, and it reads its settings from the environment at that moment
     from huggingface_hub import hf_hub_download
 
+    if in_hub_cache(source) is None and not offline():
+        try:
+            require_hub("the file")
+        except WeightsError as error:
+            raise Refused(str(error).partition(";")[0]) from error
     try:
-        found = hf_hub_download(
-            source.hub, source.path, revision=source.revision, local_files_only=offline()
-        )
+        with quiet_hub():
+            found = hf_hub_download(
+                source.hub, source.path, revision=source.revision, local_files_only=offline()
+            )
     except Exception as error:
         # httpx, the hub and the operating system raise a dozen types
         if offline():

@@ -17,7 +17,12 @@ from safetensors import SafetensorError, safe_open
 
 from guidegen.errors import UnknownNameError, WeightsError
 from guidegen.utils.parse import parse_json, read_text
+from guidegen.weights.catalog import Source, read_registry
+from guidegen.weights.download import in_hub_cache
+from guidegen.weights.hub import require_hub
 from guidegen.weights.store import embedded, folder_digest, sha256_file
+
+log = logging.getLogger(__name__)
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _CONFIG = "open_clip_config.json"
@@ -40,6 +45,43 @@ def split_zoo_name(spec: str) -> tuple[str, str]:
             "perceptor", spec, [*known, "embedded"], hint="(or local-dir:FOLDER, hf-hub:ORG/NAME)"
         )
     return name, tag
+
+
+def check_here(spec: str) -> None:
+    """Refuse a perceptor whose weights can be neither loaded nor fetched; say what will be fetched.
+
+    Raises:
+        WeightsError: a folder without weights, or nothing in the cache and no connection.
+    """
+    folder = local_folder(spec)
+    if folder is not None:
+        if not any(folder.glob("*.safetensors")):
+            _weights_file(folder)  # says what is wrong
+        return
+    if not _cached(spec):
+        require_hub(f"the perceptor {spec}")
+        log.warning(
+            "the weights of %s are not here yet; they are fetched once and kept (%s)",
+            spec, _size_of(spec),
+        )  # fmt: skip
+
+
+def _cached(spec: str) -> bool:
+    """Whether open_clip would find the weights of a zoo or hub model without a connection."""
+    if spec.startswith(HUB):
+        repository, file = spec.removeprefix(HUB).partition("@")[0], ""
+    else:
+        card = _open_clip().get_pretrained_cfg(*split_zoo_name(spec))
+        repository, file = os.path.split(card.get("hf_hub", ""))
+        if not repository:
+            folder = Path("~/.cache/clip").expanduser()  # open_clip's own, of plain URLs
+            return (folder / os.path.basename(str(card.get("url", "")))).is_file()
+    return in_hub_cache(Source(hub=repository, path=file or "open_clip*model.*")) is not None
+
+
+def _size_of(spec: str) -> str:
+    known = read_registry().checkpoints.get(spec)
+    return known.size_text if known else "some hundred MB"
 
 
 def needs_quick_gelu(name: str, tag: str) -> bool:

@@ -7,8 +7,9 @@ from guidegen.errors import GuidegenError, WeightsError
 from guidegen.utils.locks import locked
 from guidegen.weights.catalog import CLIP, Checkpoint
 from guidegen.weights.digests import record
-from guidegen.weights.download import Note, fetch, in_hub_cache, offline
+from guidegen.weights.download import Note, fetch, in_hub_cache
 from guidegen.weights.http import Progress
+from guidegen.weights.hub import offline, require_hub
 from guidegen.weights.store import find_stored, make_folder, sha256_file, store_folder
 
 
@@ -94,6 +95,8 @@ def _pull_clip(checkpoint: Checkpoint, store: Path) -> Pulled:
         )
     from guidegen.weights.open_clip_weights import fetch_zoo, split_zoo_name
 
+    if not here:
+        require_hub(checkpoint.name)
     path = fetch_zoo(*split_zoo_name(checkpoint.name))
     sha256 = sha256_file(path)
     record(store, checkpoint.name, sha256)

@@ -51,9 +51,10 @@ class FakeEngine(ModuleType):
             scores = {"similarity": 0.25}
             data = metadata.save_png(image, config, scores=scores)
             path = run.write("image.png", data)
-            copy = picture_path(config.out, index=index, total=len(configs))
+            copy = picture_path(config.out, config, index=index, total=len(configs), force=force)
             if copy:
-                path = write_atomic(copy, data)
+                suffix = copy.suffix.lower()
+                path = write_atomic(copy, metadata.encode(image, config, suffix, scores=scores))
             run.finish(scores)
             yield FakePicture(config, image, path, run, scores, reused=found is not None)
 

@@ -1,6 +1,8 @@
 """`guidegen batch` as people type it."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,39 @@ def test_progress_estimates_from_what_was_drawn(monkeypatch, capsys):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+class Pipe:
+    def __init__(self, text):
+        self.buffer = io.BytesIO(text.encode())
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize("text", ["a cat\na dog\n", '{"prompt": "a cat"}\n{"prompt": "a dog"}\n'])
+def test_a_list_from_stdin_is_kept_beside_its_pictures(run, monkeypatch, text):
+    monkeypatch.setattr(sys, "stdin", Pipe(text))
+    result = run("batch", "-", "-q", *FAST)
+    assert result.code == 0, result.err
+    paths = [Path(line) for line in result.out.splitlines()]
+    assert [path.parent.name[:5] for path in paths] == ["a-cat", "a-dog"]
+    folder = paths[0].parent.parent
+    assert next(folder.glob("list.*")).read_text() == text
+    monkeypatch.setattr(sys, "stdin", Pipe(text))
+    assert run("batch", "-", "-q", *FAST).out == result.out
+
+
+def test_stdin_that_is_a_terminal_is_refused(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "reads a list from a pipe" in run("batch", "-", *FAST).err
+
+
+def test_check_finds_weights_that_are_not_here(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEGEN_WEIGHTS", str(tmp_path / "store"))
+    path = tmp_path / "list.csv"
+    path.write_text("prompt,generator,size\na cat,pixels,32\na dog,vqgan/coco,64\n")
+    result = run("batch", path, "--check", "--device", "cpu")
+    assert result.code == 10
+    assert f"{path}:3: " in result.err
+    assert "the weights of vqgan/coco are not here" in result.err

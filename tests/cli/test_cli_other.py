@@ -84,6 +84,27 @@ def test_show_tells_how_and_the_command_makes_it_again(run, engine):
         assert data["scores"] == {"similarity": 0.25}
 
 
+def test_show_takes_several_pictures(run, engine):
+    paths = run("a b", "--seed", 1, "-n", 2).out.split()
+    shown = run("show", *paths)
+    assert shown.code == 0, shown.err
+    assert shown.out.count("Make it again:") == 2
+    assert all(f"{path}:\n" in shown.out for path in paths)
+    assert [data["config"]["seed"] for data in json.loads(run("show", *paths, "--json").out)] == [
+        1,
+        2,
+    ]
+
+
+def test_one_picture_that_can_not_be_shown_does_not_hide_the_others(run, engine):
+    path = run("a b", "--seed", 1).out.strip()
+    shown = run("show", "none.png", path)
+    assert shown.code == 7
+    assert "a b" in shown.out
+    assert "no picture at none.png" in shown.err
+    assert "1 of 2 could not be shown" in shown.err
+
+
 def test_generators_lists_cards_and_what_is_broken(run, monkeypatch):
     card = GeneratorInfo("b/x", "draws squares", (16, 64), 32, multiple=8, licence="MIT")
     monkeypatch.setattr(registry, "backends", lambda: {"b": Backend("b", {"x": card}, "m:f")})
@@ -93,7 +114,43 @@ def test_generators_lists_cards_and_what_is_broken(run, monkeypatch):
     assert "16 to 64 px, multiples of 8; 32 where none is asked for" in result.out
     assert "MIT" in result.out
     assert result.err == "guidegen: the generator 'bad' can't be used: it fails\n"
-    assert json.loads(run("generators", "--json").out)[0]["name"] == "b/x"
+    (told,) = json.loads(run("generators", "--json").out)
+    assert told["name"] == "b/x"
+    assert told["size"] == {"smallest": 16, "largest": 64, "multiple": 8, "default": 32}
+    assert told["defaults"]["lr"] == 0.05
+
+
+def test_options_of_a_generator_are_told_with_their_meaning(run):
+    text = run("generators", "biggan/deep-128").out
+    assert "--option max-classes=15" in text
+    assert "classes that top-k mixes [1 to 1000]" in text
+    assert "vqgan" not in text
+    (told,) = json.loads(run("generators", "biggan/deep-128", "--json").out)
+    assert told["options"]["truncation"] == {
+        "default": 1.0, "low": 0.02, "high": 1.0, "choices": [],
+        "help": "spread of z at the start, and which batch-norm statistics",
+    }  # fmt: skip
+    assert run("generators", "vqgam").code == 4
+
+
+def test_presets_and_perceptors_can_be_looked_up(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert "--cutout-method    big-sleep" in run("presets").out
+    assert json.loads(run("presets", "--json").out)["vqgan"]["steps"] == 300
+    assert "guidegen presets" in run("a b", "--preset", "list").err
+    assert "ViT-B-32/openai                  not here" in run("perceptors").out
+    assert json.loads(run("perceptors", "--json").out)[0]["name"] == "embedded"
+
+
+def test_completion_is_installed_where_the_shell_looks(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    for name in ("ZSH_VERSION", "FISH_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    result = run("--install-completion", "--shell", "bash")
+    assert result.code == 0, result.err
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any("--negative-weight" in text for text in written)
 
 
 def test_ctrl_c_while_starting_is_one_line():

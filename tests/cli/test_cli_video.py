@@ -68,7 +68,7 @@ def test_morph(run, made, tmp_path):
     ("words", "code", "says"),
     [
         (["video"], 2, "name a run"),
-        (["video", "nowhere"], 7, "no run directory"),
+        (["video", "nowhere"], 7, "no run at nowhere"),
         (["video", "RUN", "--seconds", "0"], 2, "--seconds"),
         (["video", "RUN", "--fps", "1000"], 2, "--fps"),
         (["video", "RUN", "--format", "gif", "--fps", "60"], 2, "gif has 1 to 50"),

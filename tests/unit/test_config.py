@@ -49,6 +49,7 @@ FULL = {
     "rotate": -3.5,
     "move_every": 4,
     "save_every": 7,
+    "trajectory": 9,
     "init_image": Path("some where/init.png"),
     "device": "cuda:1",
     "precision": "bf16",

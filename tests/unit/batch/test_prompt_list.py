@@ -270,3 +270,29 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
     peak(10)
     # keys, ids, line numbers and their order; a line itself has 230 bytes
     assert peak(6000) - peak(1000) < 5000 * 120
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("sizee", "size"), ("Prompt", "prompt"), ("Init Image", "init_image"), ("--seed", "seed")],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_misspelt_setting_gets_the_near_one(tmp_path, name, near, suffix):
+    text = f"{name},prompt\n1,a\n" if suffix == "csv" else json.dumps({name: "1", "prompt": "a"})
+    text = text.replace("Prompt,prompt", "Prompt,seed") if suffix == "csv" else text
+    found = problems(written(tmp_path, f"l.{suffix}", text))
+    assert any(f"did you mean {near}?" in problem for _, problem in found)
+
+
+def test_a_bad_header_does_not_hide_the_rows(tmp_path):
+    found = problems(
+        written(tmp_path, "l.csv", "promt,sizee,seed\na,64,x\nb,7,1\nc,64,1\nd,1,1,1\n")
+    )
+    assert [line for line, _ in found] == [1, 1, 2, 3, 5]
+    assert "seed" in found[2][1]
+    assert "size" in found[3][1]
+
+
+def test_without_a_prompt_column_the_other_columns_are_checked(tmp_path):
+    found = problems(written(tmp_path, "l.csv", "text,seed\na,1\nb,x\n"))
+    assert [line for line, _ in found] == [1, 1, 3]

@@ -184,6 +184,15 @@ def test_words_that_are_cut_off_are_said(ensemble, caplog):
     assert "word29" in caplog.text
 
 
+def test_a_long_rest_of_a_prompt_is_not_printed_whole(ensemble, caplog):
+    text = " ".join(f"word{i}" for i in range(300))
+    perceptor, _ = next(iter(ensemble))
+    encode_targets(perceptor, [candidate(text)], make_config({"prompt": text}))
+    (message,) = caplog.messages
+    assert len(message) < 250
+    assert "word299" in message
+
+
 def test_pictures_and_noise_belong_to_all_scenes_of_a_story(ensemble, photo):
     references = (ImagePrompt(photo), NoisePrompt(7, 0.5))
     someone = replace(candidate("a|b"), scenes=(0, 1), references=references)

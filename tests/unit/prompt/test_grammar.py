@@ -80,3 +80,22 @@ def test_outline_finds_the_things():
         Phrase("woods", place=True),
     )
     assert outline("two cats under a big moon")[0] == Phrase("cats", count=2)
+
+
+@pytest.mark.parametrize(
+    "text", ["at 10:30", "16:9", "a poster --ar 16:9", "score 3:1:0", "10:30:45"]
+)
+def test_a_time_or_a_ratio_at_the_end_is_no_weight(text):
+    (prompt,) = parse_prompt(text)
+    assert (prompt.text, prompt.weight) == (text, 1.0)
+    assert parse_prompt(str(prompt)) == (prompt,)
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("route 66:2.0", 2.0), ("cat:2", 2.0), ("cat2:3", 3.0), ("take 5:.5", 0.5), ("up 3:-1|b", -1)],
+)
+def test_behind_a_number_a_weight_has_a_point(text, weight):
+    prompt = parse_prompt(text)[0]
+    assert prompt.weight == weight
+    assert parse_prompt(f"{prompt}|b")[0] == prompt

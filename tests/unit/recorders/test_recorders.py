@@ -3,6 +3,8 @@
 import io
 import json
 from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -178,16 +180,53 @@ def test_trajectory_fetches_in_chunks_without_changing_anything(tmp_path):
 
 
 def test_a_trajectory_too_large_is_thinned(tmp_path):
-    row = 4 + 16  # bytes of z and of choice
-    list(record(steps(199), [trajectory(tmp_path, max_bytes=50 * row)]))
+    half = 2 + 16  # bytes of z in half precision and of choice
+    list(record(steps(199), [trajectory(tmp_path, max_bytes=50 * half)]))
     with safe_open(tmp_path / "trajectory.safetensors", "pt") as file:
         told = file.metadata()
     kept = json.loads(told["steps"])
-    assert kept[:3] == [0, int(told["every"]), 2 * int(told["every"])]
-    assert kept[-1] == 199
-    assert len(kept) <= 51
+    every = int(told["every"])
+    assert kept == [*range(0, 199, every), 199]
+    assert 40 < len(kept) <= 51
     found = load_file(tmp_path / "trajectory.safetensors")
+    assert found["z"].dtype == torch.float16
     assert found["z"].flatten().tolist() == [float(i) for i in kept]
+    assert read_trajectory(tmp_path).latents["z"].dtype == torch.float32
+
+
+def test_a_trajectory_that_fits_keeps_every_bit(tmp_path):
+    list(record(steps(19), [trajectory(tmp_path, max_bytes=21 * 20)]))
+    assert load_file(tmp_path / "trajectory.safetensors")["z"].dtype == torch.float32
+    assert len(read_trajectory(tmp_path).steps) == 20
+
+
+def test_a_huge_state_still_leaves_a_start_an_end_and_something_between(tmp_path):
+    list(record(steps(20), [trajectory(tmp_path, max_bytes=1)]))
+    assert list(read_trajectory(tmp_path).steps) == [0, 7, 14, 20]
+
+
+def test_what_half_precision_can_not_hold_stays_whole(tmp_path):
+    recorder = trajectory(tmp_path, max_bytes=1)
+    for index in range(5):
+        recorder(replace(step(index, 4), latents={"z": torch.full((2, 1), 1e6 + index)}))
+    recorder.close()
+    assert read_trajectory(tmp_path).latents["z"][-1] == 1e6 + 4
+
+
+def test_large_pictures_keep_within_the_default_budget_and_their_steps_spread_evenly(tmp_path):
+    recorder = trajectory(tmp_path)
+    side = 256
+    for index in range(101):
+        recorder(replace(step(index, 100), latents={"pixels": torch.rand(2, 3, side, side)}))
+        if index == 50:
+            recorder.save()  # and then it is killed
+    later = trajectory(tmp_path, resume_at=50)
+    for index in range(50, 101):
+        later(replace(step(index, 100), latents={"pixels": torch.rand(2, 3, side, side)}))
+    later.close()
+    assert (tmp_path / "trajectory.safetensors").stat().st_size <= 33 * 2**20
+    gaps = {b - a for a, b in pairwise(read_trajectory(tmp_path).steps)}
+    assert max(gaps) <= 3
 
 
 def test_a_trajectory_in_parts_is_joined(tmp_path):

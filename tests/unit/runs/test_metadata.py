@@ -104,7 +104,7 @@ def test_text_of_a_loaded_picture_is_not_carried_over():
 
 def other(tmp_path, kind):
     path = tmp_path / f"x.{kind}"
-    if kind == "jpg":
+    if kind == "gif":
         IMAGE.save(path)
     elif kind == "txt":
         path.write_text("hello")
@@ -122,7 +122,7 @@ def other(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("jpg", "JPEG; guidegen's pictures are PNG"),
+        ("gif", "GIF; guidegen's pictures are PNG"),
         ("txt", "no image"),
         ("cut", "x.cut"),
         ("png", "can't be read"),

@@ -29,8 +29,13 @@ DIGEST = "0123456789abcdef" * 4
         ("/", "prompt"),
         ("-rf", "rf"),
         ("", "prompt"),
-        ("🍎", "prompt"),
-        ("红苹果", "prompt"),
+        ("🍎", "red-apple"),
+        ("a 🐱!", "a-cat-face"),
+        ("红苹果", "红苹果"),
+        ("Красное яблоко", "красное-яблоко"),
+        ("تفاحة حمراء", "تفاحة-حمراء"),
+        ("\u202e|\u200b", "prompt"),
+        ("雪" * 300, "雪" * 48),
         ("Café Straße naïve", "cafe-strasse-naive"),
         ("con", "prompt-con"),
         ("COM1", "prompt-com1"),
@@ -158,19 +163,27 @@ def test_a_path_that_is_not_utf8_does_not_break_run_json(tmp_path):
 def test_where_a_png_out_puts_things(tmp_path):
     out = tmp_path / "x.png"
     assert RunStore(out).root == tmp_path / "outputs"
-    assert picture_path(tmp_path) is None
-    assert picture_path(out) == out
-    assert picture_path(out, index=1, total=2) == tmp_path / "x-2.png"
+    assert picture_path(tmp_path, CONFIG) is None
+    assert picture_path(out, CONFIG) == out
+    assert picture_path(out, CONFIG, index=1, total=2) == tmp_path / "x-2.png"
 
 
-def test_only_guidegen_s_own_pictures_are_replaced(tmp_path):
-    out = tmp_path / "x.png"
-    Image.new("RGB", (8, 8)).save(out)
-    assert picture_path(out) == tmp_path / "x-2.png"
-    (tmp_path / "x-2.png").write_text("no image")
-    assert picture_path(out) == tmp_path / "x-3.png"
-    out.write_bytes(metadata.save_png(Image.new("RGB", (8, 8)), CONFIG))
-    assert picture_path(out) == out
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_only_the_same_picture_is_replaced(tmp_path, suffix):
+    out = tmp_path / f"x{suffix}"
+    plain = Image.new("RGB", (8, 8))
+    plain.save(out)
+    assert picture_path(out, CONFIG) == tmp_path / f"x-2{suffix}"
+    (tmp_path / f"x-2{suffix}").write_text("no image")
+    assert picture_path(out, CONFIG) == tmp_path / f"x-3{suffix}"
+    other = CONFIG.model_copy(update={"prompt": "a green pear"})
+    (tmp_path / f"x-3{suffix}").write_bytes(metadata.encode(plain, other, suffix))
+    assert picture_path(out, CONFIG) == tmp_path / f"x-4{suffix}"
+    assert picture_path(out, CONFIG, force=True) == out
+    out.write_bytes(metadata.encode(plain, CONFIG, suffix))
+    assert picture_path(out, CONFIG) == out
+    plain.save(out)
+    assert picture_path(out, CONFIG, data=out.read_bytes()) == out
 
 
 def test_check_writable_makes_the_folder_and_leaves_no_trace(tmp_path):
@@ -186,7 +199,7 @@ def test_places_that_can_not_be_written_are_refused(tmp_path):
         tmp_path / "file": "is a file",
         tmp_path / "file" / "x.png": "is a file|Not a directory",
         tmp_path / "file" / "deep" / "er": "Not a directory",
-        tmp_path / "x.jpg": r"x\.png",
+        tmp_path / "x.gif": r"x\.png",
         Path("/proc/none"): "can't write",
         Path("a\0b"): "can't write",
         tmp_path / ("n" * 300): "can't write",

@@ -28,7 +28,9 @@ from tests.helpers.videos import about, frames, psnr
 QUICK = VideoSettings(seconds=1, hold=0.25, fps=8)
 
 
-def make_run(out, *, prompt="a red dot", generator="pixels", size="48", states=6, seed=0, **more):
+def make_run(
+    out, *, prompt="a red dot", generator="pixels", size="48", states=6, seed=0, keep=2**25, **more
+):
     """A finished run of `states` recorded states."""
     config = make_config(
         {"prompt": prompt, "generator": generator, "size": size, "seed": seed, "out": out, **more}
@@ -37,7 +39,7 @@ def make_run(out, *, prompt="a red dot", generator="pixels", size="48", states=6
     loaded = backend.load(variant, size=config.height_width(), device="cpu")
     digests = {generator: loaded.digest} if loaded.digest else {}
     run = RunStore(out).create(config, config.digest(), models=digests)
-    recorder = Trajectory(run.path, run.write)
+    recorder = Trajectory(run.path, run.write, max_bytes=keep)
     start = loaded.init(1, rngs=[torch.Generator().manual_seed(seed)])
     away = torch.Generator().manual_seed(seed + 1)
     noise = {n: torch.randn(v.shape, generator=away) for n, v in floating(start).items()}
@@ -141,6 +143,20 @@ def test_no_metadata_where_none_is_wanted(tmp_path):
     run = make_run(tmp_path / "outputs", metadata=False)
     data = about(render([run], tmp_path / "v.mp4", QUICK))
     assert not {"title", "comment", "description"} & set(data)
+
+
+@pytest.mark.parametrize("generator", ["pixels", "fourier"])
+def test_a_thinned_trajectory_in_half_precision_shows_the_same_way(tmp_path, generator):
+    whole = make_run(tmp_path / "whole", generator=generator, states=31)
+    thin = make_run(tmp_path / "thin", generator=generator, states=31, keep=2**17)
+    sizes = [(run.path / "trajectory.safetensors").stat().st_size for run in (whole, thin)]
+    assert sizes[1] < 2**17 + 4096 < sizes[0] / 4
+    films = [
+        frames(render([run], tmp_path / f"{i}.mp4", QUICK)) for i, run in enumerate((whole, thin))
+    ]
+    assert len(films[0]) == len(films[1])
+    for full, short in zip(*films, strict=True):
+        assert psnr(full, torch.from_numpy(short).permute(2, 0, 1) / 255) > 30
 
 
 def test_progress_is_told(run, tmp_path):

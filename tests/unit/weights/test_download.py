@@ -16,7 +16,8 @@ import pytest
 from guidegen.errors import ConfigError, OutputError, UnknownNameError, WeightsError
 from guidegen.weights import digests, http, store
 from guidegen.weights.catalog import CLIP, Checkpoint, Source, read_registry
-from guidegen.weights.download import fetch, in_hub_cache, offline
+from guidegen.weights.download import fetch, in_hub_cache
+from guidegen.weights.hub import offline
 
 DATA = bytes(range(256)) * 2000
 SHA = hashlib.sha256(DATA).hexdigest()

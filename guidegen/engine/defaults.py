@@ -1,0 +1,77 @@
+"""Settings that a user left open, filled with what suits the generator. Torch-free."""
+
+from typing import Any
+
+from guidegen.backend import GeneratorInfo
+from guidegen.config import RunConfig
+from guidegen.errors import ConfigError, about
+from guidegen.prompt.grammar import parse_scenes
+from guidegen.registry import find
+
+
+def fill(config: RunConfig) -> RunConfig:
+    """The config with every default filled in; the device stays as it is.
+
+    Raises:
+        GuidegenError: as `filled`.
+    """
+    return RunConfig.model_validate(filled(config))
+
+
+def filled(config: RunConfig) -> dict[str, Any]:
+    """The settings that the config names, and what suits the generator for those that are None.
+
+    Raises:
+        GuidegenError: no such generator, or a size that it can't make.
+    """
+    info = generator_info(config)
+    height, width = size_of(config, info)
+    values: dict[str, Any] = {
+        "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
+        "lr": info.defaults.lr,
+        "cutouts": info.defaults.cutouts,
+        "starts": info.defaults.starts,
+        # big-sleep's are plain crops
+        "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
+    }
+    values |= {name: value for name, value in config if value is not None}
+    return {**values, "size": str(width) if width == height else f"{width}x{height}"}
+
+
+def generator_info(config: RunConfig) -> GeneratorInfo:
+    """The card of the config's generator.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    with about("generator"):
+        backend, variant = find(config.generator)
+        return backend.info(variant)
+
+
+def size_of(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
+    """The size (height, width) in pixels that a generator makes for a config.
+
+    Raises:
+        ConfigError: it can't make such a size.
+    """
+    height, width = config.height_width() or (info.default_size, info.default_size)
+    low, high = info.sizes
+    for side in (height, width):
+        if not low <= side <= high:
+            raise ConfigError(
+                f"{info.name} makes pictures of {low} to {high} pixels a side, "
+                f"not {width}x{height}",
+                field="size",
+            )
+        if side % info.multiple:
+            near = max(low, round(side / info.multiple) * info.multiple)
+            raise ConfigError(
+                f"{info.name} needs sides that are multiples of {info.multiple}: "
+                f"{near} instead of {side}",
+                field="size",
+            )
+    if max(height, width) > 4 * min(height, width):
+        why = f"{width}x{height} is too narrow; one side at most 4 times the other"
+        raise ConfigError(why, field="size")
+    return height, width
