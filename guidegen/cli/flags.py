@@ -36,8 +36,8 @@ _OF_FIELD = {
 }
 # Flags of a call that stand among the common ones.
 _COMMON_CALLS = frozenset({"count", "force", "quiet"})
-# What is shown for a default of None.
-_UNSET = {"init_image": "none"}
+# Settings whose default is the generator's own.
+_GENERATORS = frozenset({"steps", "cutouts", "cutout_noise", "starts", "size", "lr"})
 _KINDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
@@ -125,7 +125,7 @@ def _shown(name: str, default: Any) -> str:
     elif default in ((), ""):
         text = "none"
     elif default is None:
-        text = _UNSET.get(name, "that of the generator")
+        text = "that of the generator" if name in _GENERATORS else "none"
     else:
         text = ", ".join(default) if isinstance(default, tuple) else str(default)
     return f" [default: {text}]"
