@@ -1,6 +1,6 @@
 """`guidegen show`: how a picture was made, and the command that makes it again."""
 
-import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from guidegen.cli.shown import lines
+from guidegen.config import RunConfig
 from guidegen.errors import ConfigError, GuidegenError, InputImageError
 from guidegen.runs import metadata, store
+from guidegen.utils.text import printable, printable_json
 
 
 def show(
@@ -31,7 +34,7 @@ def show(
             data = _data(picture)
         except GuidegenError as error:
             if len(pictures) > 1:
-                print(f"guidegen: {error}", file=sys.stderr)
+                print(f"guidegen: {printable(str(error))}", file=sys.stderr)
             failed.append(error)
             continue
         found.append(data)
@@ -39,7 +42,7 @@ def show(
             _print(data, picture if len(pictures) > 1 else None)
     if json_ and found:
         whole = found[0] if len(pictures) == 1 else found
-        print(json.dumps(whole, ensure_ascii=False, indent=2))
+        print(printable_json(whole))
     if len(pictures) > 1 and failed:
         last = InputImageError(f"{len(failed)} of {len(pictures)} could not be shown")
         raise last
@@ -58,22 +61,28 @@ def _print(data: Mapping[str, Any], title: Path | None) -> None:
     data = dict(data)
     del data["path"]
     if title is not None:
-        print(f"{title}:")
-    config = data.pop("config")
+        print(f"{printable(str(title))}:")
     shell = data.pop("command")
-    lines = {name: value for name, value in config.items() if value not in (None, "", [], ())}
-    scores = {name: f"{value:.4g}" for name, value in data.pop("scores", {}).items()}
-    rest = {name: value for name, value in data.items() if value not in (None, "", {})}
-    for name, value in {**lines, **scores, **rest}.items():
-        print(f"{name:<14} {_text(value)}".rstrip())
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines(data, width=width):
+        print(line)
     print(f"\nMake it again:\n  {shell}" + "\n" * (title is not None))
 
 
 def _run(path: Path) -> dict[str, Any]:
-    data = store.Run.load(path).to_dict()
+    run = store.Run.load(path)
+    run.config = _placed(run.config, run.path.parent)
+    data = run.to_dict()
     for name in ("format", "digest"):
         data.pop(name)
     return data
+
+
+def _placed(config: RunConfig, folder: Path) -> RunConfig:
+    """The config with the place where its run lies, whatever another place the file names."""
+    usual = config.out == RunConfig.model_fields["out"].default
+    there = store.RunStore(config.out).root.resolve() == folder.resolve()
+    return config if usual or there else config.model_copy(update={"out": folder})
 
 
 def _image(path: Path) -> dict[str, Any]:
@@ -85,16 +94,3 @@ def _image(path: Path) -> dict[str, Any]:
         "version": record.version,
         "command": metadata.command(record.config),
     }
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_short(str(part))}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value)
-    return str(value)
-
-
-def _short(text: str) -> str:
-    """A SHA-256 is told by its first digits."""
-    return text[:12] if len(text) == 64 else text

@@ -74,7 +74,7 @@ def test_show_tells_how_and_the_command_makes_it_again(run, engine):
     path = run("it's a b", "--seed", 3, "--negative", "blur", "--steps", 4).out.strip()
     shown = run("show", path).out
     assert "it's a b" in shown
-    assert "similarity     0.25" in shown
+    assert "scores         similarity 0.25" in shown
     command = shown.splitlines()[-1].strip()
     assert run(*shlex.split(command)[1:]).out.strip() == path
     for place in (path, os.path.dirname(path), os.path.dirname(path) + "/run.json"):
