@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.batch.prompt_list import Job
-from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE, Worker
+from guidegen.batch.ray_pool import WorkerPool
+from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE
 from guidegen.batch.tasks import Outcome, Task
 from guidegen.errors import ConfigError, GuidegenError, OutputError
 from guidegen.utils.stop import Stop
@@ -27,10 +28,10 @@ log = logging.getLogger(__name__)
 
 # Jobs in one task: few, so that a lost worker loses little.
 _WIDTH = 4
-# How often a job is tried whose worker died each time, and a worker that never came up.
+# How often a job is tried whose worker died each time.
 _TRIES = 3
-# Seconds between two looks at the stop, and at the cluster's size.
-_TICK, _GROW_TICK = 0.5, 5.0
+# Seconds between two looks at the stop.
+_TICK = 0.5
 
 
 def require_ray() -> None:
@@ -80,7 +81,7 @@ class Ray:
             started = not ray.is_initialized()
             if started:
                 self._connect(ray)
-        pool = _Pool(ray, self)
+        pool = WorkerPool(ray, workers=self.workers, cores=self.cores)
         try:
             yield from _Driver(ray, pool, map(_absolute, waiting), stop).outcomes()
         finally:
@@ -142,56 +143,6 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-class _Pool:
-    """The workers: those that come up, are idle, or draw."""
-
-    def __init__(self, ray: Any, settings: Ray) -> None:
-        self.ray = ray
-        self.settings = settings
-        gpus = ray.cluster_resources().get("GPU", 0) > 0
-        self.cores = settings.cores or 1
-        self.options: dict[str, Any] = {"num_cpus": self.cores, "max_restarts": 0}
-        threads: int | None = self.cores
-        if gpus:
-            self.options["num_gpus"] = 1
-            threads = settings.cores
-        self._gpus, self._threads = gpus, threads
-        self._environment = {k: v for k, v in os.environ.items() if k.startswith("GUIDEGEN_")}
-        self.coming: dict[Any, Any] = {}
-        self.idle: list[Any] = []
-        self.busy: dict[Any, tuple[Any, Task]] = {}
-        self.stillborn = 0
-        self._grown = 0.0
-
-    def grow(self) -> None:
-        """Ask for as many workers as there should be; the cluster may have grown or shrunk."""
-        now = time.monotonic()
-        if self._grown and now - self._grown < _GROW_TICK:
-            return
-        self._grown = now
-        wanted = self.settings.workers or self._room()
-        actor = self.ray.remote(**self.options)(Worker)
-        while len(self.coming) + len(self.idle) + len(self.busy) < wanted:
-            worker = actor.remote(self._threads, os.getcwd(), self._environment)
-            self.coming[worker.ready.remote()] = worker
-
-    def hurry(self) -> None:
-        """Replace a lost worker at once."""
-        self._grown = 0.0
-
-    def close(self) -> None:
-        """End the workers; those that draw are ended too."""
-        for worker in [*self.coming.values(), *self.idle, *(w for w, _ in self.busy.values())]:
-            with suppress(Exception):
-                self.ray.kill(worker)
-
-    def _room(self) -> int:
-        resources = self.ray.cluster_resources()
-        if self._gpus:
-            return max(1, int(resources.get("GPU", 0)))
-        return max(1, int(resources.get("CPU", 0)) // self.cores)
-
-
 class _Driver:
     """Hands tasks to idle workers until all are done, or until the list is to stop.
 
@@ -205,7 +156,7 @@ class _Driver:
         stop: set by the caller.
     """
 
-    def __init__(self, ray: Any, pool: _Pool, waiting: Iterator[Task], stop: Stop) -> None:
+    def __init__(self, ray: Any, pool: WorkerPool, waiting: Iterator[Task], stop: Stop) -> None:
         self.ray, self.pool, self.waiting, self.stop = ray, pool, waiting, stop
         self.again: deque[Task] = deque()
         self.exhausted = False
@@ -267,7 +218,7 @@ class _Driver:
             log.warning("waiting for the cluster to have room for a worker")
         for ref in ready:
             if ref in self.pool.coming:
-                _arrived(self.ray, self.pool, ref)
+                self.pool.arrived(ref)
             else:
                 yield from self._done(ref)
 
@@ -302,22 +253,6 @@ class _Driver:
         self._stop_file = task.jobs[0].config.out / STOP_FILE
         with suppress(OSError):
             self._stop_file.touch()
-
-
-def _arrived(ray: Any, pool: _Pool, ref: Any) -> None:
-    """A worker came up, or could not."""
-    worker = pool.coming.pop(ref)
-    try:
-        ray.get(ref)
-    except ray.exceptions.RayError as error:
-        pool.stillborn += 1
-        pool.hurry()
-        if pool.stillborn >= _TRIES and not pool.busy and not pool.idle:
-            why = " ".join(str(error).split())
-            raise GuidegenError(f"no worker comes up: {why[-300:]}") from None
-    else:
-        pool.stillborn = 0
-        pool.idle.append(worker)
 
 
 def _lost(again: "deque[Task]", task: Task, error: Exception) -> Iterator[Outcome]:

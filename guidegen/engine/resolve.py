@@ -36,7 +36,8 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
         size = size_of(config, info)
         if config.upscale > 1:
             check_upscale(*size, config.upscale)
-        info.read_options(config.option)
+        with about("option"):
+            info.read_options(config.option)
         with about("perceptor"):
             check_specs(config.perceptor)
         with about("loss"):

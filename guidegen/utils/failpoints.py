@@ -3,7 +3,7 @@
     GUIDEGEN_FAILPOINT=NAME[@DETAIL]:COUNT:ACTION[;...]
 
 At the COUNT-th time (from 1) that the place NAME is reached (with DETAIL, where one is given) the
-ACTION happens: `kill`, `int` or `term` (that signal to this process), `enospc` (a full disk),
+ACTION happens: `kill`, `int`, `term` or `hup` (that signal to this process), `enospc` (full disk),
 `wait` (until a writer opens and closes the FIFO $GUIDEGEN_FAILPOINT_FIFO) or `raise` (an error that
 nobody expects). With GUIDEGEN_FAILPOINT_LOG=FILE every place reached is appended to that file as
 `NAME@DETAIL`, so that a test can list them all and then go through them one by one.
@@ -16,7 +16,7 @@ import os
 import signal
 from collections import Counter
 
-_SIGNALS = {"kill": signal.SIGKILL, "int": signal.SIGINT, "term": signal.SIGTERM}
+_SIGNALS = {"kill": "SIGKILL", "int": "SIGINT", "term": "SIGTERM", "hup": "SIGHUP"}
 _reached: Counter[str] = Counter()
 
 
@@ -46,7 +46,7 @@ def failpoint(name: str, detail: str = "") -> None:
 
 def _fail(action: str, place: str) -> None:
     if action in _SIGNALS:
-        os.kill(os.getpid(), _SIGNALS[action])
+        os.kill(os.getpid(), getattr(signal, _SIGNALS[action]))
         return
     if action == "wait":
         with open(os.environ["GUIDEGEN_FAILPOINT_FIFO"], "rb") as fifo:

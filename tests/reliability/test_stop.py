@@ -29,7 +29,7 @@ def the_run(folder):
     return run
 
 
-@pytest.mark.parametrize(("name", "code"), [("int", 130), ("term", 143)])
+@pytest.mark.parametrize(("name", "code"), [("int", 130), ("term", 143), ("hup", 129)])
 def test_the_first_signal_saves_and_the_run_goes_on(tmp_path, words, whole, name, code):
     found, err = guidegen(*words, cwd=tmp_path, fail=f"step@13:1:{name}")
     assert found == code
