@@ -86,7 +86,8 @@ def workload(modules: VQModules, device: torch.device, choice: Arithmetic) -> Ca
         device: where to compute.
         choice: the arithmetic.
     """
-    block = copy.deepcopy(modules.decoder.up[0].block[-1])
+    decoder: Any = modules.decoder
+    block = copy.deepcopy(decoder.up[0].block[-1])
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             module.to(choice.dtype)

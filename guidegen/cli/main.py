@@ -33,6 +33,7 @@ from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
 from guidegen.cli.words import spelled_out
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
+from guidegen.utils.allocator import keep_large_buffers
 from guidegen.utils.text import printable
 from guidegen.utils.versions import own_version
 
@@ -123,6 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     # the modules and models of a run all stay: looking for garbage among them costs half a second
     gc.set_threshold(100_000, 20, 100)
+    if argv is None:  # a process of its own
+        keep_large_buffers()
     words = list(sys.argv[1:] if argv is None else argv)
     options = words[: words.index("--")] if "--" in words else words
     with_traceback = "--traceback" in options

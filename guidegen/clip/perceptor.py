@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from guidegen.clip.fused import fastest_arithmetic, is_convolutional, quickened
 from guidegen.clip.templates import apply_template, encode_prompt, truncated_words
-from guidegen.clip.text_features import cache_folder, encode_vocabulary
+from guidegen.clip.text_features import encode_vocabulary
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Perceptor
 from guidegen.precision import Arithmetic, autocast, named
+from guidegen.utils.measured import cache_folder
 from guidegen.weights import open_clip_weights as loading
 
 __all__ = [

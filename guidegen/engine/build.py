@@ -13,6 +13,7 @@ from guidegen.guidance.averaging import averaged, best_so_far
 from guidegen.guidance.camera import Motion
 from guidegen.guidance.evaluate import Budget, LossEvaluator
 from guidegen.guidance.losses.distances import DISTANCES
+from guidegen.guidance.lots import share_micro_batches
 from guidegen.guidance.objective import make_objective
 from guidegen.guidance.optimize import optimize
 from guidegen.guidance.schedule import LoopSettings, measures_the_same
@@ -69,6 +70,8 @@ def make_steps(
         latents = rows(start, index)
     else:
         latents = best_of(evaluator, settings.starts, preference=preference)
+    if torch.device(settings.device).type == "cpu":
+        share_micro_batches(evaluator, latents)
     schedule, objective = guidance.schedule, evaluator.objective
     steps = optimize(evaluator, latents, schedule, preference=preference, resume=resume)
     if settings.ema:

@@ -32,9 +32,9 @@ class Budget:
 
     Attributes:
         views: cutouts through CLIP.
-        group: candidates through the generator. One on a CPU: kernels there pick their order of
-            summation by the batch's size, and a candidate's result must not depend on its
-            neighbours.
+        group: candidates through the generator. One on a CPU, unless `lots.share_micro_batches`
+            found that more give the same bits: kernels there pick their order of summation by the
+            batch's size, and a candidate's result must not depend on its neighbours.
     """
 
     views: int = 32

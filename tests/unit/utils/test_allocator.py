@@ -1,0 +1,41 @@
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+from guidegen.utils.allocator import keep_large_buffers
+done = keep_large_buffers() if sys.argv[1] == "keep" else False
+for _ in range(3):
+    bytearray(64 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    bytearray(b"x") * (64 << 20)
+print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def run(word, **more):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    out = subprocess.run(
+        [sys.executable, "-c", SCRIPT, word], check=True, capture_output=True, text=True,
+        env={**clean, **more},
+    ).stdout  # fmt: skip
+    done, faults = out.split()
+    return done == "True", int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_large_buffers_come_without_page_faults():
+    done, kept = run("keep")
+    _, plain = run("plain")
+    assert done
+    assert plain > 5 * 64  # at least one a MiB, with huge pages of 1 MiB and less
+    assert kept < plain / 10
+
+
+def test_an_allocator_that_the_user_set_up_stays():
+    assert not run("keep", MALLOC_ARENA_MAX="2")[0]
