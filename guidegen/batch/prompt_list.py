@@ -176,23 +176,23 @@ class PromptList:
     ) -> Iterator[Job]:
         number = 0
         for entry in self._file.entries(problems, COLUMNS):
+            first = number
             try:
-                configs = self._configs(entry)
-                if also is not None and (wrong := also(entry, configs[0])):
-                    raise ConfigError(wrong)
                 name = _id(entry)
-                if number + len(configs) > MAX_JOBS:
-                    raise ConfigError(f"more than {MAX_JOBS:,} pictures in one list; split it")
+                for config in self._configs(entry):
+                    if number == first and also is not None and (wrong := also(entry, config)):
+                        raise ConfigError(wrong)
+                    if number >= MAX_JOBS:
+                        raise ConfigError(f"more than {MAX_JOBS:,} pictures in one list; split it")
+                    yield Job(number, entry.line, name, config, _key(config))
+                    number += 1
             except GuidegenError as error:
                 problems.add(entry.line, str(error))
                 if number + 1 >= MAX_JOBS:
                     return
-                continue
-            for config in configs:
-                yield Job(number, entry.line, name, config, _key(config))
-                number += 1
 
-    def _configs(self, entry: Entry) -> list[RunConfig]:
+    def _configs(self, entry: Entry) -> Iterator[RunConfig]:
+        """Each picture of a line; one after another, for a line can ask for millions."""
         fields = {name: value for name, value in entry.fields.items() if name != "id"}
         if "prompt" not in fields:
             raise ConfigError("there is no prompt")
@@ -205,15 +205,13 @@ class PromptList:
             raise ConfigError(f"its variables make {pictures:,} pictures; {MAX_JOBS:,} at most")
         # what is no text is left to make_config, which says what is wrong
         filled = [tuple(texts)] if plain else expand(texts, self.variables)
-        configs = []
         for prompt, *others in filled:
             config = make_config({**given, "prompt": prompt, "negative": tuple(others)})
             if config.seed + self.count - 1 > MAX_SEED:
                 raise ConfigError(f"with {self.count} pictures each it is too high", field="seed")
-            configs.append(config)
+            yield config
             for step in range(1, self.count):
-                configs.append(config.model_copy(update={"seed": config.seed + step}))
-        return configs
+                yield config.model_copy(update={"seed": config.seed + step})
 
 
 def _once(

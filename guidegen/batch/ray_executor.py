@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.batch.prompt_list import Job
+from guidegen.batch.ray_address import check_address
 from guidegen.batch.ray_pool import WorkerPool
 from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE
 from guidegen.batch.tasks import Outcome, Task
@@ -75,6 +76,11 @@ class Ray:
         Raises:
             GuidegenError: the cluster can't be reached, or no worker comes up.
         """
+        check_address(self.address)
+        # nothing is sent anywhere without being asked for
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.address is None:  # whoever reaches a cluster's ports may run code on it
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         with _own_handlers():
             import ray
 
@@ -90,12 +96,11 @@ class Ray:
                 ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
-        # nothing is sent anywhere without being asked for
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options: dict[str, Any] = {}
         if self.address is None:
             options["include_dashboard"] = False
+            options["_node_ip_address"] = "127.0.0.1"  # else it listens on all interfaces
             if self.workers and not _gpus():
                 # as many as were asked for, also beyond the cores
                 options["num_cpus"] = max(os.cpu_count() or 1, self.workers * (self.cores or 1))

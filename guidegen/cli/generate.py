@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
 DRAW = -1
+# All of them are planned before the first is drawn; lists are read as they are drawn.
+MAX_PICTURES = 10_000
 # Seeds that are drawn stay short enough to be typed.
 _DRAWN_SEEDS = 2**32
 # Bytes of a run directory that are worth telling.
@@ -98,6 +100,12 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
         raise ConfigError(f"draw at least 1 picture, not {count}", field="count")
+    if count * len(prompts) > MAX_PICTURES:
+        raise ConfigError(
+            f"at most {MAX_PICTURES:,} pictures in one call, not {count * len(prompts):,}; "
+            "guidegen batch draws a list of any length and goes on where it stopped",
+            field="count",
+        )
     if settings.get("seed") == DRAW:
         settings = {**settings, "seed": secrets.randbelow(_DRAWN_SEEDS)}
     bases = [make_config({**settings, "prompt": prompt}) for prompt in prompts]

@@ -22,7 +22,7 @@ from guidegen.precision import Arithmetic
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
 from guidegen.runs.store import IMAGE, UNTIL_LOSS, Run, RunStore, is_picture, picture_path
-from guidegen.utils.files import write_atomic
+from guidegen.utils.files import remove_orphans, write_atomic
 from guidegen.utils.versions import own_version
 
 log = logging.getLogger(__name__)
@@ -231,6 +231,7 @@ def _copy_out(
         config.out, config, index=task.index, total=task.total, data=data, force=task.force
     )
     assert copy is not None
+    remove_orphans(copy)
     if copy.stem not in (config.out.stem, f"{config.out.stem}-{task.index + 1}"):
         log.warning("%s is another picture; this one is %s (--force replaces)", config.out, copy)
     return write_atomic(copy, data)

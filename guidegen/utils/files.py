@@ -5,12 +5,22 @@ Everything final is written to a temporary name in the same folder, flushed to t
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import IO
 
 from guidegen.errors import GuidegenError, OutputError
 from guidegen.utils.failpoints import failpoint
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_MOMENT = 1.0  # seconds
 
 
 @contextmanager
@@ -53,11 +63,36 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> Path:
         OutputError: the file can't be written.
     """
     with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
+        hold(file)
         half = len(data) // 2
         file.write(data[:half])
         failpoint("write", path.name)
         file.write(data[half:])
     return path
+
+
+def hold(file: IO[bytes]) -> None:
+    """Mark a temporary file as being written, for as long as it is open."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks: nobody clears up there
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_orphans(path: Path) -> None:
+    """Remove what processes that were killed while they wrote a file left beside it."""
+    for orphan in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            # a moment passes between the making of a file and the hold on it
+            if time.time() - orphan.stat().st_mtime > _MOMENT and _abandoned(orphan):
+                orphan.unlink()
+
+
+def _abandoned(path: Path) -> bool:
+    if fcntl is None:  # Windows removes no file that is open
+        return True
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

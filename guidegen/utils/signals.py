@@ -1,7 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first asks for a stop after the step, the second leaves at once.
 
-Torch-free. An exception raised from a signal handler could land anywhere, also in the middle of an
-update; so the handler only sets the `Stop` that the run looks at between two steps.
+A SIGHUP never leaves at once. Torch-free. An exception raised from a signal handler could land
+anywhere, also in the middle of an update; so the handler only sets the `Stop` that the run looks at
+between two steps.
 """
 
 import os
@@ -19,6 +20,9 @@ _SIGNALS = [
 ]
 
 
+_HANGUP = getattr(signal, "SIGHUP", None)
+
+
 @contextmanager
 def stopping_on_signals(stop: Stop) -> Iterator[None]:
     """Within this block signals set `stop`; a signal that was ignored stays so (nohup).
@@ -30,7 +34,8 @@ def stopping_on_signals(stop: Stop) -> Iterator[None]:
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop:
+        # a terminal that is closed tells so more than once: the shell does, and the kernel
+        if stop and number != _HANGUP:
             os._exit(128 + number)
         stop.set(signal.Signals(number).name, signal=number)
 

@@ -13,7 +13,7 @@ from guidegen.media.upscale import check_upscale, load_upscaler
 from guidegen.media.video_encoder import KINDS, Encoder, Frame
 from guidegen.runs.metadata import captions
 from guidegen.runs.store import Run
-from guidegen.utils.files import replacing
+from guidegen.utils.files import hold, remove_orphans, replacing
 from guidegen.video.interpolate import at
 from guidegen.video.playback import Source, open_source, pictures, to_frame
 from guidegen.video.settings import VideoSettings, check_place, positions, width_for
@@ -109,7 +109,9 @@ def write(
     Raises:
         OutputError: it can't be written.
     """
+    remove_orphans(out)
     with replacing(out) as temporary, temporary.open("wb") as file:
+        hold(file)
         encoder = Encoder(file, KINDS[settings.format], settings.rate, metadata=about)
         for done, frame in enumerate(frames, 1):
             encoder.add(frame)

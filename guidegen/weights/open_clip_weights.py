@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _CONFIG = "open_clip_config.json"
+# What figures of a config can be: sides in pixels, layers, anything else; numbers of a small model.
+_SIDES, _DEEPEST, _LARGEST, _SPARE = (8, 2048), 256, 1 << 21, 1 << 24
 
 
 def local_folder(spec: str) -> Path | None:
@@ -94,9 +96,10 @@ def needs_quick_gelu(name: str, tag: str) -> bool:
 
 def load_folder(folder: Path) -> tuple[Any, Any, str]:
     """Model, tokenizer and digest of a folder in open_clip's own layout."""
-    read_config(folder)
+    config = read_config(folder)
     weights = _weights_file(folder)
     shapes = _shapes(weights)
+    _check_figures(folder / _CONFIG, config, sum(map(math.prod, shapes.values())))
     name = f"{LOCAL}{folder}"
     model, tokenizer = _create(name, where=weights)
     # open_clip fails on missing and extra keys, but resizes position embeddings silently
@@ -179,6 +182,44 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(model, dict) or any(part not in model for part in parts):
         raise WeightsError(f"{path} has no model_cfg with {', '.join(parts)}")
     return model
+
+
+def _check_figures(path: Path, config: dict[str, Any], numbers: int) -> None:
+    """Refuse a config of which no model could be built, or one far larger than its weights.
+
+    Args:
+        path: of the config, for messages.
+        config: its `model_cfg`.
+        numbers: how many the weights hold.
+    """
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if not isinstance(vision, dict) or not isinstance(text, dict):
+        raise WeightsError(f"{path}: vision_cfg or text_cfg is no table")
+    sides = vision.get("image_size", 224)
+    for side in sides if isinstance(sides, list) else [sides]:
+        _figure(path, "image_size", side, *_SIDES)
+        patch, width = vision.get("patch_size"), vision.get("width")
+        known = isinstance(patch, int) and isinstance(width, int) and patch > 0
+        if known and (side // patch) ** 2 * width > 4 * numbers + _SPARE:
+            raise WeightsError(f"{path} asks for a model far larger than the weights beside it")
+    for name, part in (("vision_cfg", vision), ("text_cfg", text)):
+        for key in ("patch_size", "context_length", "vocab_size", "width", "heads", "head_width"):
+            if isinstance(part.get(key), int):
+                _figure(path, f"{name}.{key}", part[key], 1, _LARGEST)
+        width, layers = part.get("width"), part.get("layers")
+        if isinstance(width, int) and isinstance(layers, int):
+            _figure(path, f"{name}.layers", layers, 1, _DEEPEST)
+            # attention and MLP of a transformer: 12 squares a layer
+            if 12 * width * width * layers > 4 * numbers + _SPARE:
+                raise WeightsError(f"{path} asks for a model far larger than the weights beside it")
+    wanted = text.get("vocab_size", 1) * text.get("width", 1)
+    if isinstance(wanted, int) and wanted > 4 * numbers + _LARGEST * 16:
+        raise WeightsError(f"{path} asks for a model far larger than the weights beside it")
+
+
+def _figure(path: Path, name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise WeightsError(f"{path}: {name} is {value!r:.60}, not a number from {low} to {high}")
 
 
 def _weights_file(folder: Path) -> Path:

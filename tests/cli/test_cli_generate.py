@@ -272,3 +272,27 @@ def test_verbose_shows_what_the_library_logs(run, engine):
     engine.before = lambda index: logging.getLogger("guidegen.x").info("chose this")
     assert "guidegen: chose this" in run("a b", "--verbose").err
     assert "chose this" not in run("a b").err
+
+
+def test_more_pictures_than_can_be_planned_are_refused_at_once(run, engine):
+    refused = run("a cat", "-n", "10000000")
+    assert refused.code == 2
+    assert "guidegen batch" in refused.err
+    assert not engine.calls
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(run, engine, tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfseed = 5\n")
+    assert run("a cat", "--config", "c.toml").code == 0
+    assert engine.calls[0]["configs"][0].seed == 5
+    (tmp_path / "c.toml").write_text("seed = " + "[" * 100_000)
+    refused = run("a cat", "--config", "c.toml")
+    assert refused.code == 2
+    assert "nested too deeply" in refused.err
+
+
+def test_a_prompt_of_a_million_letters_is_one_short_line(run, engine):
+    refused = run("x" * 1_000_000)
+    assert refused.code == 2
+    assert "1,000,000 characters" in refused.err
+    assert len(refused.err) < 500

@@ -55,6 +55,15 @@ def test_the_second_signal_leaves_at_once(tmp_path, words, whole):
     assert pictures(tmp_path) == whole
 
 
+def test_a_terminal_that_closes_twice_still_saves(tmp_path, words, whole):
+    fail = "step@13:1:hup;create@state-13.safetensors:1:hup"
+    code, err = guidegen(*words, cwd=tmp_path, fail=fail)
+    assert code == 129, err
+    assert (the_run(tmp_path) / "state-13.safetensors").is_file()
+    assert guidegen(*words, cwd=tmp_path)[0] == 0
+    assert pictures(tmp_path) == whole
+
+
 def flip(path):
     data = bytearray(path.read_bytes())
     data[-5] ^= 16

@@ -2,10 +2,12 @@
 
 import json
 import tracemalloc
+from itertools import islice
 
 import pytest
 
 from guidegen.batch.prompt_list import PromptList, PromptListError
+from guidegen.batch.readers import Problems
 from guidegen.batch.variables import expand, parse_variable
 from guidegen.config import make_config
 from guidegen.errors import ConfigError
@@ -296,3 +298,17 @@ def test_a_bad_header_does_not_hide_the_rows(tmp_path):
 def test_without_a_prompt_column_the_other_columns_are_checked(tmp_path):
     found = problems(written(tmp_path, "l.csv", "text,seed\na,1\nb,x\n"))
     assert [line for line, _ in found] == [1, 1, 3]
+
+
+def test_a_line_that_asks_for_millions_is_never_held_in_memory(tmp_path):
+    path = tmp_path / "one.txt"
+    path.write_text("a cat\n")
+    jobs = PromptList(path, count=5_000_000)
+    tracemalloc.start()
+    try:
+        first = list(islice(jobs._jobs(Problems(), None), 1000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [job.config.seed for job in first] == list(range(1000))
+    assert peak < 20e6

@@ -545,3 +545,32 @@ def test_specs_that_make_no_sense_together(folder):
     with pytest.raises(ConfigError, match="too big"):
         check_specs([f"{spec}@1e308", "embedded@1e308"])
     check_specs([f"{spec}@0.5", "ViT-B-32/openai", "hf-hub:org/name@2"])
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("vision_cfg", "image_size", 0),
+        ("vision_cfg", "image_size", 100_000),
+        ("vision_cfg", "image_size", "224"),
+        ("vision_cfg", "image_size", [224, 10**9]),
+        ("vision_cfg", "patch_size", 0),
+        ("vision_cfg", "width", 10**6),
+        ("vision_cfg", "layers", 10**5),
+        ("text_cfg", "context_length", 10**9),
+        ("text_cfg", "vocab_size", 10**8),
+        ("text_cfg", "width", -1),
+    ],
+)
+def test_figures_of_a_config_are_checked_before_a_model_is_built(
+    tmp_path, monkeypatch, part, key, value
+):
+    folder = make_tiny_clip(tmp_path / "clip")
+    path = folder / CONFIG
+    config = json.loads(path.read_text())
+    config["model_cfg"][part][key] = value
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr(open_clip_weights, "_create", lambda *args, **more: pytest.fail("built"))
+    with pytest.raises(WeightsError, match=r"is .*, not a number|far larger") as caught:
+        load_perceptor(f"local-dir:{folder}", device="cpu")
+    assert "\n" not in str(caught.value)
