@@ -75,6 +75,7 @@ def choose(
         clock: seconds; None is the wall clock, after the device has finished.
     """
     if len(choices) == 1:
+        log.info("%s computes in %s, the only choice on this device", module, choices[0])
         return choices[0]
     by_name = {str(choice): choice for choice in choices}
     key = {**_machine(device), "module": module, "shapes": shapes, "choices": list(by_name)}

@@ -1,6 +1,7 @@
 """Us against big-sleep and VQGAN-CLIP at equal work, in one run, alternating.
 
     python -m tests.benchmarks.versus --big-sleep DIR --vqgan-clip DIR [--extra DIR] [--quick]
+                                      [--precisions fp32 bf16]
 
 `--big-sleep` is a folder with the package (pip install --no-deps --target DIR big-sleep),
 `--vqgan-clip` a clone of nerdyrodent/VQGAN-CLIP, `--extra` a folder with kornia where it is not
@@ -9,6 +10,9 @@ shapes (time and memory do not depend on their values), at the same size, number
 CLIP; the processes take turns, a repetition each. Printed are steps per second, ratios of medians
 (us / peer) with the smallest and largest ratio of a repetition, and the peak memory of the steps.
 The peers have no other precision than fp32 on a CPU; on a GPU big-sleep's CLIP is fp16.
+
+We run in our default, "auto", and in each of `--precisions`. The default is to be no slower than
+the fastest of these by more than 5 %; each case says whether it was.
 """
 
 import argparse
@@ -18,12 +22,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from guidegen.precision import has_bf16
+from guidegen.utils.threads import cpu_model
 from tests.benchmarks._peers.case import CASES, Case, Contest, make_weights
 
+# How much slower than the best named precision the default may be.
+SLACK = 1.05
 CLOCK = "cpu: seconds of computing, for a machine that is busy with other things; 1 thread"
 
 
@@ -43,7 +54,9 @@ class Contender:
             text=True,
             env=environment,
         )
-        self.loaded = float(self._answer()["mib"])
+        ready = self._answer()
+        self.loaded = float(ready["mib"])
+        self.arithmetic: dict[str, str] = ready["arithmetic"]
         self.seconds: list[float] = []
         self.clock = "wall"
 
@@ -86,7 +99,8 @@ def compare(case: Case, args: argparse.Namespace, repetitions: int) -> dict[str,
         "vqgan_clip": args.vqgan_clip,
         "extra": args.extra,
     }
-    plan = [("ours", "default"), ("ours", "fp32"), (case.peer, "default")]
+    plan = [("ours", name) for name in ("default", *args.precisions)]
+    plan.append((case.peer, "default"))
     if args.device != "cpu":
         plan.append((case.peer, "fp32"))
     with ExitStack() as stack:
@@ -110,16 +124,21 @@ def compare(case: Case, args: argparse.Namespace, repetitions: int) -> dict[str,
                 "seconds": contender.seconds,
                 "peak MiB": contender.ask("peak")["mib"],
                 "loaded MiB": contender.loaded,
+                "arithmetic": contender.arithmetic,
             }
             for contender in contenders
         }
     theirs = rows[f"{case.peer} default"]
     theirs32 = rows.get(f"{case.peer} fp32", theirs)
+    ours = {
+        name: ratio(rows[f"ours {name}"], theirs32 if name == "fp32" else theirs)
+        for name in ("default", *args.precisions)
+    }
     return {
         "case": case.name,
         "contenders": rows,
-        "default": ratio(rows["ours default"], theirs),
-        "fp32": ratio(rows["ours fp32"], theirs32),
+        "ratios": ours,
+        "slower than the best precision": slower(rows, args.precisions),
         "memory": rows["ours default"]["peak MiB"] / theirs["peak MiB"],
     }
 
@@ -131,6 +150,12 @@ def ratio(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
     return {"ratio": medians, "lowest": min(each), "highest": max(each)}
 
 
+def slower(rows: dict[str, Any], precisions: Sequence[str]) -> float:
+    """Time of the default over that of the fastest named precision; medians."""
+    medians = {name: statistics.median(rows[f"ours {name}"]["seconds"]) for name in precisions}
+    return statistics.median(rows["ours default"]["seconds"]) / min(medians.values())
+
+
 def show(result: dict[str, Any]) -> None:
     """A few lines for people."""
     print(f"\n{result['case']}")
@@ -138,9 +163,13 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"  {name:20} {row['steps per second']:8.3f} steps/s   peak {row['peak MiB']:7.0f} MiB"
         )
-    for column in ("default", "fp32"):
-        r = result[column]
+    for column, r in result["ratios"].items():
         print(f"  {column:8} {r['ratio']:.2f}x  ({r['lowest']:.2f} to {r['highest']:.2f})")
+    chosen = result["contenders"]["ours default"]["arithmetic"]
+    told = ", ".join(f"{part} in {name}" for part, name in chosen.items())
+    part = result["slower than the best precision"]
+    verdict = "as it should" if part <= SLACK else f"TOO SLOW, more than {SLACK}"
+    print(f"  default is {told}: {part:.2f} of the time of the best precision, {verdict}")
     print(f"  memory   {result['memory']:.2f} of theirs", flush=True)
 
 
@@ -159,7 +188,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="keep the random weights here")
     parser.add_argument("--noisy", action="store_true", help="show what the contenders print")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16", "fp16"],
+        help="besides the default; bf16 is left out on a CPU that has no such instructions",
+    )  # fmt: skip
     args = parser.parse_args()
+    if args.device == "cpu" and not has_bf16("cpu"):
+        args.precisions = [name for name in args.precisions if name != "bf16"] or ["fp32"]
     cases = [case for case in CASES if args.only in case.name]
     with tempfile.TemporaryDirectory() as temporary:
         args.weights = args.weights or Path(temporary)
@@ -168,7 +203,8 @@ def main() -> None:
         marker.unlink(missing_ok=True)
         if args.noisy:
             marker.touch()
-        print(f"random weights of the published shapes; device {args.device}")
+        where = cpu_model() if args.device == "cpu" else torch.cuda.get_device_name(args.device)
+        print(f"random weights of the published shapes; {where}, {args.threads or 'all'} threads")
         results = []
         for case in cases:
             repetitions = args.repetitions

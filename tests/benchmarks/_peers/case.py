@@ -48,7 +48,7 @@ class Contest:
         contender: "ours", "big-sleep" or "VQGAN-CLIP".
         case: what to run.
         folder: of the weights.
-        precision: "default" or "fp32".
+        precision: "default" (ours: auto), "fp32" or "bf16".
         device: where to compute.
         threads: of a CPU; 0 leaves PyTorch's own number.
         big_sleep: folder that holds the package of that name.

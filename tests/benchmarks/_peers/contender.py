@@ -20,6 +20,12 @@ def main() -> None:
     from tests.benchmarks._peers.case import Contest
 
     contest = Contest.read(sys.argv[1])
+    if contest.contender == "ours":
+        # as the command line starts: before torch loads
+        import guidegen  # noqa: F401
+        from guidegen.utils.allocator import keep_large_buffers
+
+        keep_large_buffers()
     import torch
 
     if contest.threads:
@@ -30,7 +36,8 @@ def main() -> None:
     step, look = build(contest)
     cuda = contest.device.startswith("cuda")
     reset_peak(cuda)
-    answers.write(json.dumps({"ready": True, "mib": resident()}) + "\n")
+    chosen = getattr(step, "arithmetic", {})
+    answers.write(json.dumps({"ready": True, "mib": resident(), "arithmetic": chosen}) + "\n")
     for line in sys.stdin:
         command, *rest = line.split()
         if command == "run":

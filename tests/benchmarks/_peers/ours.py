@@ -65,4 +65,12 @@ def build(contest: Contest) -> tuple[Step, Look]:
     start = evaluator.generator.init(1, rngs=[evaluator.candidates[0].rng])
     steps = best_so_far(optimize(evaluator, start, settings))
     ((clip, _),) = evaluator.perceptors
-    return lambda: next(steps), clip.encode_image
+
+    def step() -> object:
+        return next(steps)
+
+    # what was chosen, for the benchmark to tell
+    step.arithmetic = {  # type: ignore[attr-defined]
+        "CLIP": str(clip.arithmetic), "generator": str(evaluator.generator.arithmetic)
+    }  # fmt: skip
+    return step, clip.encode_image
