@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from guidegen.media.upscale_file import upscale_file as upscale
     from guidegen.recorders import Recorder, StepCallback
     from guidegen.utils.stop import Stop
+    from guidegen.zero_shot.caption import caption
     from guidegen.zero_shot.classify import classify
     from guidegen.zero_shot.embed import embed
     from guidegen.zero_shot.score import score
@@ -34,7 +35,7 @@ prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "classify", "embed", "generate", "score", "search", "stream", "upscale",
+    "caption", "classify", "embed", "generate", "score", "search", "stream", "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -45,6 +46,7 @@ _LAZY = {
     "Stop": "guidegen.utils.stop",
     "Stream": "guidegen.engine.stream",
     "StreamStep": "guidegen.engine.stream_step",
+    "caption": "guidegen.zero_shot.caption",
     "classify": "guidegen.zero_shot.classify",
     "embed": "guidegen.zero_shot.embed",
     "score": "guidegen.zero_shot.score",

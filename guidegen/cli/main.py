@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from guidegen.cli.batch import HELP as BATCH_HELP
 from guidegen.cli.batch import batch
+from guidegen.cli.caption import caption
 from guidegen.cli.classify import classify
 from guidegen.cli.embed import embed
 from guidegen.cli.generate import generate
@@ -24,6 +25,7 @@ from guidegen.cli.models import models
 from guidegen.cli.morph import morph
 from guidegen.cli.perceptors import perceptors
 from guidegen.cli.presets import presets
+from guidegen.cli.probe import probe
 from guidegen.cli.resume import resume
 from guidegen.cli.score import score
 from guidegen.cli.search import search
@@ -89,6 +91,8 @@ app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
 app.command(score, usage="Usage: guidegen score IMAGE... [--prompt TEXT] [OPTIONS]\n")
 app.command(embed, usage="Usage: guidegen embed [IMAGE...] [--text TEXT] [OPTIONS]\n")
 app.command(search, usage="Usage: guidegen search FOLDER [TEXT] [OPTIONS]\n")
+app.command(caption, usage="Usage: guidegen caption IMAGE... [OPTIONS]\n")
+app.command(probe)
 app.command(classify, usage="Usage: guidegen classify IMAGE... --labels LABELS [OPTIONS]\n")
 app.command(show, usage="Usage: guidegen show PICTURE... [OPTIONS]\n")
 app.command(generators, usage="Usage: guidegen generators [NAME...] [OPTIONS]\n")
@@ -100,7 +104,7 @@ app.register_install_completion_command(
 )
 
 # Commands that work without an argument.
-_ALONE = frozenset({"generators", "perceptors", "presets", "models"})
+_ALONE = frozenset({"generators", "perceptors", "presets", "models", "probe"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
