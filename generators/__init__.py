@@ -79,7 +79,15 @@ PYRAMID = Backend(
             licence="no weights",
             source="Direct Ascent Synthesis, Fort & Whitaker 2025 (arXiv:2502.07753)",
             encodes=True,
-            defaults=Defaults(steps=120, lr=0.05, cutouts=8, noise=0.06),
+            defaults=Defaults(
+                steps=120,
+                lr=0.05,
+                cutouts=6,
+                noise=0.06,
+                whole=0.66,
+                scale=(0.55, 0.9),
+                shift=0.075,
+            ),
             options={
                 "scales": Option(
                     "octaves",
@@ -87,13 +95,15 @@ PYRAMID = Backend(
                     choices=("octaves", "all"),
                 ),
                 "start": Option(
-                    "paper", "nearly white paper, or soft noise", choices=("paper", "noise")
+                    "paper",
+                    "nearly white paper, mid-grey, or soft noise",
+                    choices=("paper", "grey", "noise"),
                 ),
                 "saturation": Option(
                     1.0, "how readily colours change, against lightness", low=0.0, high=4.0
                 ),
                 "detail": Option(
-                    0.3,
+                    0.5,
                     "learning rate of the finest layer as a part of the coarsest one's",
                     low=0.001,
                     high=10.0,

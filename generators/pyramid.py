@@ -28,7 +28,7 @@ _CONTRAST = 2.2
 _EDGE = 0.004
 _PAPER, _GREY = 0.8, 0.5
 # Total variation of the layers (mean absolute difference of neighbours, in units of the sum).
-_SMOOTH = 0.3
+_SMOOTH = 0.15
 
 
 class Pyramid:
@@ -42,7 +42,7 @@ class Pyramid:
         size: (height, width).
         device: where it computes.
         scales: "octaves" (each side twice the one before) or "all" (every side from 1 up).
-        start: "paper" (nearly white, faint blotches) or "noise" (soft noise of all scales).
+        start: "paper" (nearly white) or "grey", with faint blotches; or "noise" of all scales.
         saturation: factor of the two planes of colour.
         detail: rate of the finest layer; the coarsest has 1, those between lie on a power law.
     """
@@ -59,7 +59,7 @@ class Pyramid:
         scales: str = "octaves",
         start: str = "paper",
         saturation: float = 1.0,
-        detail: float = 0.3,
+        detail: float = 0.5,
     ) -> None:
         self.info, self.size, self.device, self.start = info, size, device, start
         shorter = min(size)

@@ -23,6 +23,11 @@ class Defaults:
         cutouts: crops that CLIP sees in each step.
         starts: starts that are drawn and scored; the best is optimised.
         noise: highest standard deviation of the noise added to each cutout, in units of [0, 1].
+        whole: share of the cutouts that show the whole picture.
+        scale: smallest and largest side of the other cutouts, in parts of the shorter side.
+        shift: how far whole cutouts are shifted and enlarged, in parts of the picture.
+        start_from: generator whose pictures it starts from; "" is none. It gives way to an init
+            image and to an option `start`.
     """
 
     steps: int = 200
@@ -30,6 +35,10 @@ class Defaults:
     cutouts: int = 32
     starts: int = 1
     noise: float = 0.1
+    whole: float = 0.5
+    scale: tuple[float, float] = (0.5, 0.95)
+    shift: float = 0.0
+    start_from: str = ""
 
 
 @dataclass(frozen=True)

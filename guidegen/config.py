@@ -5,6 +5,7 @@ Torch-free: everything here is read before any work starts.
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ class RunSettings(_Model):
     perceptor: tuple[str, ...] = Field(
         ("embedded",),
         min_length=1,
-        description="CLIP as NAME/TAG, local-dir:PATH or embedded, with @WEIGHT; may be repeated.",
+        description="CLIP: NAME/TAG, local-dir:PATH or embedded (/robust); @WEIGHT; repeatable.",
     )
     steps: int | None = Field(None, ge=0, le=1_000_000, description="Optimiser steps.")
     cutouts: int | None = Field(None, ge=1, le=4096, description="Crops that CLIP sees each step.")
@@ -154,6 +155,15 @@ class RunSettings(_Model):
     )
     cutout_noise: float | None = Field(
         None, ge=0, le=1, description="Highest deviation of the noise on each cutout."
+    )
+    cutout_whole: float | None = Field(
+        None, ge=0, le=1, description="Share of the cutouts that show the whole picture."
+    )
+    cutout_scale: str | None = Field(
+        None, description="LOW,HIGH: sides of the other cutouts, in parts of the shorter side."
+    )
+    cutout_shift: float | None = Field(
+        None, ge=0, le=0.5, description="How far whole cutouts are moved, in parts of the picture."
     )
     starts: int | None = Field(None, ge=1, le=4096, description="Starts drawn; the best goes on.")
     size: str | None = Field(None, description="Picture size in pixels: 512 or WIDTHxHEIGHT.")
@@ -186,6 +196,9 @@ class RunSettings(_Model):
     rotate: float = Field(0.0, ge=-180, le=180, description="Degrees anticlockwise at every move.")
     move_every: int = Field(
         10, ge=1, le=1_000_000, description="Steps between two moves: zoom, shift and rotate."
+    )
+    start_from: str | None = Field(
+        None, description="Generator whose picture the run starts from, or none."
     )
     init_image: Path | None = Field(None, description="Picture to start from.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
@@ -252,6 +265,20 @@ class RunSettings(_Model):
             raise ValueError(f"sides must be between 16 and {MAX_SIDE} pixels, not {text}")
         return text
 
+    @field_validator("start_from")
+    @classmethod
+    def _start_from(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("name a generator, or none")
+        return value
+
+    @field_validator("cutout_scale")
+    @classmethod
+    def _cutout_scale(cls, value: str | None) -> str | None:
+        if value is not None and not 0.05 <= _pair(value)[0] <= _pair(value)[1] <= 1:
+            raise ValueError(f"{value!r} is no range of sizes; write LOW,HIGH like 0.5,0.95")
+        return value
+
     @field_validator("shift")
     @classmethod
     def _shift(cls, value: str) -> str:
@@ -278,6 +305,15 @@ class RunSettings(_Model):
     def moves(self) -> bool:
         """Whether the picture is zoomed, shifted or turned while it is made."""
         return self.zoom != 1 or self.rotate != 0 or self.shift_xy() != (0, 0)
+
+    @property
+    def first_generator(self) -> str | None:
+        """The generator whose picture the run starts from; None where there is none."""
+        return None if self.start_from == "none" else self.start_from
+
+    def cutout_sides(self) -> tuple[float, float] | None:
+        """Smallest and largest side of the cutouts that are not whole; None where unset."""
+        return None if self.cutout_scale is None else _pair(self.cutout_scale)
 
     def shift_xy(self) -> tuple[float, float]:
         """The shift as (right, down)."""
@@ -351,6 +387,15 @@ class ResolvedConfig(ResolvedSettings, RunConfig):
 def _height_width(size: str) -> tuple[int, int]:
     width, _, height = size.partition("x")
     return int(height or width), int(width)
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between them; (nan, nan) where it is none."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        return math.nan, math.nan
+    return low, high
 
 
 def _as_text(value: object) -> object:

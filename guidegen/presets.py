@@ -75,6 +75,40 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "size": "256",
             "distance": "spherical",
         },
+        # Direct ascent synthesis, Fort & Whitaker 2025 (arXiv:2502.07753), and repository
+        # zer0int/CLIP-Direct-Ascent-Synthesis: layers of every side from 1 to 336, plain gradient
+        # descent, 64 crops of 224 of the 336 px, three CLIPs of one architecture and different
+        # training, lettering and ghosts pushed away. There a sum of layers goes through tanh and
+        # colours are RGB; here through a logistic function and decorrelated colours.
+        "direct-ascent": {
+            "generator": "pyramid",
+            "option": ("scales=all", "start=grey", "detail=1", "saturation=2"),
+            "perceptor": (
+                "ViT-B-32/openai",
+                "ViT-B-32/laion2b_s34b_b79k",
+                "ViT-B-32/datacomp_xl_s13b_b90k",
+            ),
+            "negative": ("optical character recognition", "multiple exposure"),
+            "negative_weight": 0.3,
+            "steps": 100,
+            "lr": 0.2,
+            "lr_end": 1.0,
+            "optimizer": "sgd",
+            "cutouts": 64,
+            "cutout_noise": 0.2,
+            "cutout_whole": 0.0,
+            "cutout_scale": "0.667,0.667",
+            "starts": 1,
+            "size": "336",
+            "distance": "cosine",
+            "prior": 0.0,
+        },
+        # The pyramid guided by the embedded CLIP whose image tower was trained on adversarial
+        # pictures; works offline.
+        "paint": {
+            "generator": "pyramid",
+            "perceptor": ("embedded/robust",),
+        },
     }
 )
 

@@ -10,7 +10,7 @@ _SOURCE = (
     "VQGAN, Esser et al. 2021 (arXiv:2012.09841); VQGAN-CLIP, Crowson et al. 2022 (2204.08583)"
 )
 _UNSTATED = "weights: not stated"
-STARTS = ("codes", "noise", "gradient", "plain", "drawing")
+STARTS = ("codes", "noise", "gradient", "plain")
 SMALLEST, LARGEST = 64, 2048
 
 
@@ -28,7 +28,6 @@ def card(
     size: int = 256,
     licence: str = _UNSTATED,
     defaults: Defaults | None = None,
-    start: str = "codes",
 ) -> GeneratorInfo:
     """The card of one model.
 
@@ -40,7 +39,6 @@ def card(
         size: side in pixels where none is asked for.
         licence: of the weights.
         defaults: of the loop; None is what suits the published models.
-        start: default of the option of that name.
     """
     return GeneratorInfo(
         name=name,
@@ -55,9 +53,8 @@ def card(
         defaults=defaults or Defaults(steps=300, lr=0.1, cutouts=32, starts=1, noise=0.1),
         options={
             "start": Option(
-                start,
-                "random codes, or an encoded picture: noise, gradient, plain (one colour), drawing "
-                "(embedded cut-outs of what the prompt names)",
+                "codes",
+                "random codes, or an encoded picture: noise, gradient or plain (one colour)",
                 choices=STARTS,
             )
         },
@@ -91,8 +88,9 @@ VARIANTS = {
             width=32,
             size=192,
             licence="MIT (trained on MIT, Apache-2.0 and public-domain drawings)",
-            defaults=Defaults(steps=30, lr=0.02, cutouts=8, starts=12, noise=0.05),
-            start="drawing",
+            defaults=Defaults(
+                steps=30, lr=0.02, cutouts=8, starts=12, noise=0.05, start_from="collage"
+            ),
         ),
         card("vqgan/imagenet-f16-16384", "anything; the usual choice of VQGAN + CLIP", f=16),
         card("vqgan/imagenet-f16-1024", "anything; rougher and more painterly", f=16),

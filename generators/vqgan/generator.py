@@ -3,15 +3,12 @@
 Taming-transformers' modules with the latents, quantisation and constraint of VQGAN-CLIP.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from generators.collage.patches import Atlas
-from generators.vqgan.drawing import draw
 from generators.vqgan.modules import VQModules, load, workload
 from generators.vqgan.quantise import codes_of, embed, quantise
 from generators.vqgan.starts import random_codes, random_picture
@@ -20,7 +17,7 @@ from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
 from guidegen.ops import clamp_with_grad, resize
 from guidegen.precision import autocast, generator_arithmetic
-from guidegen.weights.store import Stored, embedded, stored
+from guidegen.weights.store import Stored, stored
 
 
 class VQGAN:
@@ -34,7 +31,7 @@ class VQGAN:
     here the most probable code is taken.
     """
 
-    vocabulary: Vocabulary | None
+    vocabulary: Vocabulary | None = None
 
     def __init__(
         self,
@@ -49,11 +46,6 @@ class VQGAN:
         self.info, self.size, self.device = info, size, torch.device(device)
         self.digest = model.sha256
         self.start = start
-        self.vocabulary = self._atlas = None
-        if start == "drawing":
-            self.vocabulary = self._atlas = Atlas(embedded("collage") / "patches.zip")
-            both = self.digest + self._atlas.digest
-            self.digest = hashlib.sha256(both.encode()).hexdigest()
         modules = load(model)
         self.arithmetic = generator_arithmetic(
             precision,
@@ -86,18 +78,11 @@ class VQGAN:
         rngs: Sequence[torch.Generator],
         preference: Sequence[Preference] | None = None,
     ) -> Latents:
-        """Random codes, or an encoded picture: what the option `start` says.
-
-        Only a drawing follows the preference.
-        """
+        """Random codes, or an encoded picture: what the option `start` says."""
         if self.start == "codes":
             codes = [random_codes(len(self.codebook), self.grid, rng) for rng in rngs[:batch]]
             return {"z": embed(torch.stack(codes).to(self.device), self.codebook).contiguous()}
-        if self._atlas is not None:
-            wanted = [None] * batch if preference is None else preference
-            pictures = [draw(self._atlas, rngs[b], wanted[b], self.size) for b in range(batch)]
-        else:
-            pictures = [random_picture(self.start, self.size, rng) for rng in rngs[:batch]]
+        pictures = [random_picture(self.start, self.size, rng) for rng in rngs[:batch]]
         return self.encode(torch.stack(pictures))
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:

@@ -236,7 +236,8 @@ def load_perceptor(
     """Load one CLIP.
 
     Args:
-        spec: "embedded", "local-dir:FOLDER" (open_clip's layout with safetensors), "NAME/TAG" of
+        spec: "embedded", "embedded/robust" (the same with an image tower whose gradients draw),
+            "local-dir:FOLDER" (open_clip's layout with safetensors), "NAME/TAG" of
             open_clip's zoo like "ViT-B-32/openai", or "hf-hub:ORG/NAME". The last two download
             once, and not at all under HF_HUB_OFFLINE=1.
         device: where it computes.

@@ -68,23 +68,45 @@ class Cutouts(Protocol):
         """
 
 
-def make_cutouts(method: str, *, count: int, noise: float) -> Cutouts:
+def make_cutouts(
+    method: str,
+    *,
+    count: int,
+    noise: float,
+    whole: float | None = None,
+    scale: tuple[float, float] | None = None,
+    shift: float | None = None,
+) -> Cutouts:
     """The method that a config names.
 
     Args:
         method: "views", "big-sleep" or "vqgan-clip".
         count: cutouts per candidate and step.
         noise: highest standard deviation of the noise added to each.
+        whole: share of views that show the whole picture.
+        scale: smallest and largest side of the others, in parts of the shorter side.
+        shift: how far whole views are shifted and enlarged, in parts of the picture.
 
     Raises:
-        ConfigError: noise for big-sleep, whose cutouts are plain crops.
+        ConfigError: noise for big-sleep, whose cutouts are plain crops; or settings of "views" for
+            another method, whose cutouts are as published.
     """
-    if method == "big-sleep":
-        if noise:
+    if method == "views":
+        own = CutoutSettings()
+        return CutoutSettings(
+            count=count,
+            noise=noise,
+            overview=own.overview if whole is None else whole,
+            scale=scale or own.scale,
+            shift=own.shift if shift is None else shift,
+        )
+    for name, value in (("whole", whole), ("scale", scale), ("shift", shift)):
+        if value is not None:
             raise ConfigError(
-                "big-sleep's cutouts have no noise; leave it out", field="cutout_noise"
+                f"{method}'s cutouts are as published; leave it out", field=f"cutout_{name}"
             )
-        return BigSleepCutouts(count=count)
     if method == "vqgan-clip":
         return VqganClipCutouts(count=count, noise=noise)
-    return CutoutSettings(count=count, noise=noise)
+    if noise:
+        raise ConfigError("big-sleep's cutouts have no noise; leave it out", field="cutout_noise")
+    return BigSleepCutouts(count=count)

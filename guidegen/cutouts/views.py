@@ -24,6 +24,9 @@ class CutoutSettings:
     Attributes:
         count: views per candidate and step.
         overview: share of the views that show the whole image, so that composition counts.
+        shift: how far an overview may lie from the middle, in parts of the image; its side is 2/3
+            of that smaller than the image at least and twice as much larger at most. Beyond the
+            edge the image is mirrored.
         scale: smallest and largest crop side, as a part of the shorter image side.
         rotation: largest angle in degrees.
         perspective: largest tilt; 0.1 makes one edge about 10 % longer than its opposite.
@@ -33,6 +36,7 @@ class CutoutSettings:
 
     count: int = 32
     overview: float = 0.5
+    shift: float = 0.0
     scale: tuple[float, float] = (0.5, 0.95)
     rotation: float = 8.0
     perspective: float = 0.1
@@ -120,11 +124,14 @@ def _sample_one(
     low, high = settings.scale
     crop = low + (high - low) * uniform.crop
     whole = torch.arange(n) < math.ceil(settings.overview * n)
-    crop = torch.where(whole, torch.ones(n), crop)
+    about = 1 + 2 * settings.shift * (4 * uniform.crop - 1) / 3
+    crop = torch.where(whole, about, crop)
     # half extents of the view in image coordinates; an overview takes in the longer side as well
-    half_x = torch.where(whole, torch.ones(n), crop / max(aspect, 1.0))
-    half_y = torch.where(whole, torch.ones(n), crop * min(aspect, 1.0))
-    centre_x, centre_y = signed.centre_x * (1 - half_x), signed.centre_y * (1 - half_y)
+    half_x = torch.where(whole, about, crop / max(aspect, 1.0))
+    half_y = torch.where(whole, about, crop * min(aspect, 1.0))
+    far = torch.full((n,), 2 * settings.shift)  # coordinates go from -1 to 1
+    centre_x = signed.centre_x * torch.where(whole, far, 1 - half_x)
+    centre_y = signed.centre_y * torch.where(whole, far, 1 - half_y)
 
     angle = torch.deg2rad(signed.angle * settings.rotation)
     flip = torch.where(uniform.flip < 0.5, -1.0, 1.0)

@@ -1,7 +1,8 @@
 """From resolved configs to the objects that do the work."""
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator as Generating
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.models import Session
+from guidegen.engine.start import StartFrom
 from guidegen.guidance.averaging import averaged, best_so_far
 from guidegen.guidance.camera import Motion
 from guidegen.guidance.evaluate import Budget, LossEvaluator
@@ -19,7 +21,17 @@ from guidegen.guidance.optimize import optimize
 from guidegen.guidance.schedule import LoopSettings, measures_the_same
 from guidegen.guidance.search import best_of, prefer
 from guidegen.guidance.targets import encode_targets
-from guidegen.interfaces import Candidate, Encodes, LoopState, LossContext, Step, Target
+from guidegen.interfaces import (
+    Candidate,
+    Encodes,
+    Generator,
+    Latents,
+    LoopState,
+    LossContext,
+    Preference,
+    Step,
+    Target,
+)
 from guidegen.media.images import read_init
 from guidegen.ops import rows
 from guidegen.prompt.grammar import Prompt, parse_scenes
@@ -47,7 +59,7 @@ class Guidance:
 
 def make_steps(
     session: Session, guidance: Guidance, settings: ResolvedSettings, resume: LoopState | None
-) -> Generator[Step, None, None]:
+) -> Generating[Step, None, None]:
     """The steps of a batch, from their starts or from where they were stopped.
 
     Args:
@@ -57,9 +69,7 @@ def make_steps(
         resume: go on from this state.
     """
     generator, evaluator = session.generator, guidance.evaluator
-    preference = None
-    if generator.vocabulary is not None:
-        preference = prefer(session.ensemble, generator.vocabulary, evaluator.candidates)
+    preference = _preference(session, generator, evaluator)
     if resume is not None:
         latents = dict(resume.latents)
     elif settings.init_image is not None:
@@ -69,7 +79,7 @@ def make_steps(
         index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
         latents = rows(start, index)
     else:
-        latents = best_of(evaluator, settings.starts, preference=preference)
+        latents = _sampled(session, evaluator, settings.starts, preference)
     if torch.device(settings.device).type == "cpu":
         share_micro_batches(evaluator, latents)
     schedule, objective = guidance.schedule, evaluator.objective
@@ -78,6 +88,27 @@ def make_steps(
         steps = averaged(steps, settings.ema, generator.decode, resume=resume)
     comparable = partial(measures_the_same, objective, schedule)
     yield from best_so_far(steps, comparable=comparable, resume=resume)
+
+
+def _sampled(
+    session: Session,
+    evaluator: LossEvaluator,
+    starts: int,
+    preference: Sequence[Preference] | None,
+) -> Latents:
+    """The best of several starts, of the generator itself or of the one that it starts from."""
+    if session.first is None:
+        return best_of(evaluator, starts, preference=preference)
+    laid = replace(evaluator, generator=StartFrom(session.generator, session.first))
+    return best_of(laid, starts, preference=_preference(session, session.first, evaluator))
+
+
+def _preference(
+    session: Session, generator: Generator, evaluator: LossEvaluator
+) -> list[Preference] | None:
+    if generator.vocabulary is None:
+        return None
+    return prefer(session.ensemble, generator.vocabulary, evaluator.candidates)
 
 
 def make_guidance(
@@ -101,7 +132,12 @@ def make_guidance(
         objective=make_objective(terms, context),
         perceptors=session.ensemble,
         cutouts=make_cutouts(
-            settings.cutout_method, count=settings.cutouts, noise=settings.cutout_noise
+            settings.cutout_method,
+            count=settings.cutouts,
+            noise=settings.cutout_noise,
+            whole=settings.cutout_whole,
+            scale=settings.cutout_sides(),
+            shift=settings.cutout_shift,
         ),
         candidates=candidates,
         budget=Budget(views=settings.cutout_batch, group=_group(settings)),

@@ -26,16 +26,38 @@ def filled(config: RunConfig) -> dict[str, Any]:
     """
     info = generator_info(config)
     height, width = size_of(config, info)
+    start_from = config.start_from or _start_from(config, info)
     values: dict[str, Any] = {
+        "start_from": start_from,
         "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
         "lr": info.defaults.lr,
         "cutouts": info.defaults.cutouts,
-        "starts": info.defaults.starts,
+        "starts": _starts(info, start_from),
         # big-sleep's are plain crops
         "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
     }
+    if config.cutout_method == "views":
+        low, high = info.defaults.scale
+        values["cutout_whole"] = info.defaults.whole
+        values["cutout_scale"] = f"{low:g},{high:g}"
+        values["cutout_shift"] = info.defaults.shift
     values |= {name: value for name, value in config if value is not None}
     return {**values, "size": str(width) if width == height else f"{width}x{height}"}
+
+
+def _start_from(config: RunConfig, info: GeneratorInfo) -> str:
+    """What suits the generator, unless the user said how it starts."""
+    says = any(text.partition("=")[0].strip() == "start" for text in config.option)
+    return "none" if says or config.init_image is not None else info.defaults.start_from or "none"
+
+
+def _starts(info: GeneratorInfo, start_from: str) -> int:
+    """The generator's own number of starts; where that is one, that of the one it starts from."""
+    if info.defaults.starts > 1 or start_from == "none":
+        return info.defaults.starts
+    with about("start_from"):
+        backend, variant = find(start_from)
+    return backend.info(variant).defaults.starts
 
 
 def generator_info(config: RunConfig) -> GeneratorInfo:
@@ -56,6 +78,20 @@ def size_of(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
         ConfigError: it can't make such a size.
     """
     height, width = config.height_width() or (info.default_size, info.default_size)
+    fits(info, (height, width))
+    if max(height, width) > 4 * min(height, width):
+        why = f"{width}x{height} is too narrow; one side at most 4 times the other"
+        raise ConfigError(why, field="size")
+    return height, width
+
+
+def fits(info: GeneratorInfo, size: tuple[int, int]) -> None:
+    """Refuse a size (height, width) that a generator can't make.
+
+    Raises:
+        ConfigError: about the field `size`.
+    """
+    height, width = size
     low, high = info.sizes
     for side in (height, width):
         if not low <= side <= high:
@@ -71,7 +107,3 @@ def size_of(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
                 f"{near} instead of {side}",
                 field="size",
             )
-    if max(height, width) > 4 * min(height, width):
-        why = f"{width}x{height} is too narrow; one side at most 4 times the other"
-        raise ConfigError(why, field="size")
-    return height, width

@@ -13,11 +13,19 @@ from guidegen.registry import find, load_generator
 
 @dataclass(frozen=True)
 class Session:
-    """Loaded models for one kind of run."""
+    """Loaded models for one kind of run.
+
+    Attributes:
+        generator: what is optimised.
+        ensemble: the CLIPs.
+        digests: name -> digest of the weights.
+        first: generator whose pictures the run starts from.
+    """
 
     generator: Generator
     ensemble: Ensemble
     digests: dict[str, str]
+    first: Generator | None = None
 
     def arithmetic(self) -> dict[str, Arithmetic]:
         """Name of each network -> what it computes in; without those that have none."""
@@ -40,6 +48,7 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
     return _load(
         config.generator,
         config.option,
+        config.first_generator,
         config.height_width(),
         config.perceptor,
         config.device,
@@ -53,6 +62,7 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
 def _load(
     generator_name: str,
     given: tuple[str, ...],
+    first_name: str | None,
     size: tuple[int, int],
     perceptors: tuple[str, ...],
     device: str,
@@ -66,9 +76,17 @@ def _load(
     generator: Generator = load_generator(
         generator_name, given, size=size, device=device, precision=generator_precision
     )
+    first: Generator | None = None
+    if first_name is not None:
+        first = load_generator(
+            first_name, (), size=size, device=device, precision=generator_precision
+        )
     ensemble = load_ensemble(perceptors, device=device, precision=precision, keep=kept)
     digests = dict(ensemble.digests())
-    # a plug-in without weights is told apart by its code: another one draws another picture
-    if digest := generator.digest or find(generator_name)[0].code_digest():
-        digests[generator_name] = digest
-    return Session(generator, ensemble, digests)
+    for name, loaded in ((first_name, first), (generator_name, generator)):
+        if name is None or loaded is None:
+            continue
+        # a plug-in without weights is told apart by its code: another one draws another picture
+        if digest := loaded.digest or find(name)[0].code_digest():
+            digests[name] = digest
+    return Session(generator, ensemble, digests, first)

@@ -9,7 +9,7 @@ from guidegen.backend import Backend, GeneratorInfo
 from guidegen.clip.perceptor import check_specs, check_weights
 from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.cutouts import make_cutouts
-from guidegen.engine.defaults import filled, generator_info, size_of
+from guidegen.engine.defaults import filled, fits, generator_info, size_of
 from guidegen.errors import ConfigError, about
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
@@ -50,6 +50,7 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
             with about("perceptor"):
                 check_weights(config.perceptor)
         choose_device(config.device)
+        _check_start(config, info, weights=weights)
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
             with about("init_image"):
@@ -57,7 +58,14 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
         for text in config.image_prompt:
             with about("image_prompt"):
                 read_picture(parse_image_prompt(text).path, "image prompt")
-        make_cutouts(config.cutout_method, count=1, noise=config.cutout_noise or 0.0)
+        make_cutouts(
+            config.cutout_method,
+            count=1,
+            noise=config.cutout_noise or 0.0,
+            whole=config.cutout_whole,
+            scale=config.cutout_sides(),
+            shift=config.cutout_shift,
+        )
         if config.moves:
             _needs_encode(config, info, "zoom, shift or rotate")
             if config.ema:
@@ -72,6 +80,25 @@ def _alike(config: RunConfig) -> str:
     """Equal for configs that are refused or taken alike."""
     scenes = "^".join("x" for _ in parse_scenes(config.prompt))
     return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()
+
+
+def _check_start(config: RunConfig, info: GeneratorInfo, *, weights: bool) -> None:
+    """Refuse a generator to start from that can't serve this one."""
+    if config.first_generator is None:
+        return
+    with about("start_from"):
+        _needs_encode(config, info, "start from another generator's picture")
+        if config.init_image is not None:
+            raise ConfigError("a run starts from an init image or a generator, not from both")
+        backend, variant = find(config.first_generator)
+        size = size_of(config, info)
+        try:
+            fits(backend.info(variant), size)
+        except ConfigError as error:
+            ((_, why),) = error.parts
+            raise ConfigError(why, field="start_from") from None
+        if weights:
+            backend.check_weights(variant)
 
 
 def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:

@@ -188,6 +188,33 @@ def robust(
 
 
 @app.command
+def slim(model: Path, out: Path, /) -> None:
+    """Write the image tower alone, for a model whose text tower is that of the embedded CLIP.
+
+    Args:
+        model: folder that `robust` made.
+        out: folder to write; it works as --perceptor local-dir:OUT.
+    """
+    from guidegen.training.clip.model import save_image_tower
+
+    save_image_tower(model, out)
+
+
+@app.command
+def curves(file: Path, out: Path, /) -> None:
+    """Plot how an adversarial training went, and print it as a Markdown table.
+
+    Args:
+        file: curves.jsonl of the model folder.
+        out: picture to write, .png or .webp.
+    """
+    from guidegen.training.clip.curves import plot, table
+
+    plot(file).save(out)
+    print(table(file))
+
+
+@app.command
 def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
     """How well pictures find their captions among 256, by split.
 

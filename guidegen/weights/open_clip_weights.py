@@ -4,6 +4,7 @@ open_clip only warns where a result would be wrong (random weights, the wrong ac
 position embeddings); here all of these are errors.
 """
 
+import hashlib
 import logging
 import math
 import os
@@ -24,7 +25,8 @@ from guidegen.weights.store import embedded, folder_digest, sha256_file
 
 log = logging.getLogger(__name__)
 
-LOCAL, HUB = "local-dir:", "hf-hub:"
+EMBEDDED, LOCAL, HUB = "embedded", "local-dir:", "hf-hub:"
+IMAGE_TOWER = "image_tower.safetensors"
 _CONFIG = "open_clip_config.json"
 # What figures of a config can be: sides in pixels, layers, anything else; numbers of a small model.
 _SIDES, _DEEPEST, _LARGEST, _SPARE = (8, 2048), 256, 1 << 21, 1 << 24
@@ -32,9 +34,20 @@ _SIDES, _DEEPEST, _LARGEST, _SPARE = (8, 2048), 256, 1 << 21, 1 << 24
 
 def local_folder(spec: str) -> Path | None:
     """Folder of a local model; None for a spec of the zoo or the hub."""
-    if spec == "embedded":
-        return embedded("clip")
+    name, _, variant = spec.partition("/")
+    if name == EMBEDDED:
+        known = embedded_variants()
+        if variant not in known:
+            specs = [f"{EMBEDDED}/{v}" if v else EMBEDDED for v in known]
+            raise UnknownNameError.of("perceptor", spec, specs)
+        return embedded(variant or "clip")
     return Path(spec.removeprefix(LOCAL)).expanduser() if spec.startswith(LOCAL) else None
+
+
+def embedded_variants() -> list[str]:
+    """What may follow "embedded/": folders of image towers; "" is the embedded CLIP itself."""
+    folders = embedded("clip").parent.glob(f"*/{IMAGE_TOWER}")
+    return ["", *sorted(path.parent.name for path in folders)]
 
 
 def split_zoo_name(spec: str) -> tuple[str, str]:
@@ -95,8 +108,14 @@ def needs_quick_gelu(name: str, tag: str) -> bool:
 
 
 def load_folder(folder: Path) -> tuple[Any, Any, str]:
-    """Model, tokenizer and digest of a folder in open_clip's own layout."""
+    """Model, tokenizer and digest of a folder in open_clip's own layout.
+
+    A folder with `image_tower.safetensors` in place of a whole model takes everything else from the
+    embedded CLIP, whose text tower it was trained with.
+    """
     config = read_config(folder)
+    if (folder / IMAGE_TOWER).is_file():
+        return _load_image_tower(folder, config)
     weights = _weights_file(folder)
     shapes = _shapes(weights)
     _check_figures(folder / _CONFIG, config, sum(map(math.prod, shapes.values())))
@@ -110,6 +129,24 @@ def load_folder(folder: Path) -> tuple[Any, Any, str]:
                 f"{list(tensor.shape)}; weights and config do not belong together"
             )
     return model, tokenizer, folder_digest(folder)
+
+
+def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, str]:
+    """The embedded CLIP with another image tower of the same architecture."""
+    from safetensors.torch import load_file
+
+    path, whole = folder / IMAGE_TOWER, embedded("clip")
+    if config != read_config(whole):
+        raise WeightsError(f"{folder / _CONFIG} is of another architecture than the embedded CLIP")
+    _shapes(path)
+    model, tokenizer, digest = load_folder(whole)
+    try:
+        model.visual.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise WeightsError(f"can't load {path}: {_line(error)}") from None
+    _check_finite(model, path)
+    both = digest + folder_digest(folder)
+    return model, tokenizer, hashlib.sha256(both.encode()).hexdigest()
 
 
 def fetch_zoo(name: str, tag: str) -> Path:
@@ -158,10 +195,14 @@ def _create(name: str, *, where: Path, **options: Any) -> tuple[Any, Any]:
     except Exception as error:
         # open_clip, timm, torch and safetensors raise a dozen types for a file that does not fit
         raise WeightsError(f"can't load {where}: {_line(error)}") from error
+    _check_finite(model, where)
+    return model, tokenizer
+
+
+def _check_finite(model: Any, where: Path) -> None:
     for key, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(f"{where}: {key} holds values that are not finite; fetch it again")
-    return model, tokenizer
 
 
 def read_config(folder: Path) -> dict[str, Any]:

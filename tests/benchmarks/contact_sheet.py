@@ -1,6 +1,7 @@
 """A contact sheet of a prompt list, one picture a prompt, with its words.
 
 python tests/benchmarks/contact_sheet.py prompts/first-light.txt docs/first-light.webp
+... prompts/first-light.txt docs/painted.webp --set preset=paint
 """
 
 import argparse
@@ -19,10 +20,14 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--out", type=Path, default=Path("outputs"))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
+    settings = dict(text.split("=", 1) for text in args.set)
     lines = args.prompts.read_text(encoding="utf-8").splitlines()
     prompts = [line for line in lines if line.strip() and not line.startswith("#")]
-    configs = [make_config({"prompt": p, "seed": args.seed, "out": args.out}) for p in prompts]
+    configs = [
+        make_config({**settings, "prompt": p, "seed": args.seed, "out": args.out}) for p in prompts
+    ]
     # pictures found from an earlier run come first: put them back in the list's order
     made = {picture.config.prompt: picture.path for picture in generate(configs)}
     pictures = [(path, prompt) for prompt in prompts if (path := made[prompt])]

@@ -12,13 +12,10 @@ from taming.modules.diffusionmodules.model import Decoder, Encoder
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 
 from generators.vqgan import card
-from generators.vqgan.drawing import draw
 from generators.vqgan.group_norm import group_norm
 from generators.vqgan.quantise import codes_of, quantise
 from guidegen.errors import ConfigError, WeightsError
-from guidegen.interfaces import Preference
 from guidegen.precision import autocast
-from guidegen.prompt.grammar import Phrase
 from guidegen.registry import backends
 from guidegen.weights.store import stored
 from tests.helpers.synthetic import vqgan_config, vqgan_state, write_stored, write_stored_vqgan
@@ -204,24 +201,6 @@ def test_starts_follow_from_the_seed_alone(store, start):
     assert not torch.equal(among[0], among[1])
     # every cell starts at a code
     assert torch.equal(alone, quantise(alone, ours.codebook))
-
-
-def test_a_drawing_shows_what_is_preferred(store):
-    ours = load("vqgan/tiny-f8", start="drawing")
-    atlas = ours.vocabulary
-    assert ours.digest != load("vqgan/tiny-f8").digest
-    assert load("vqgan/tiny-f8").vocabulary is None
-    scores = torch.zeros(2, 1, len(atlas.entries))
-    names = [entry.name for entry in atlas.entries]
-    wanted = []
-    for row, name in zip(scores, ("red apple", "blue book"), strict=True):
-        row[0, names.index(name)] = 99
-        wanted.append(Preference((Phrase(name),), row))
-    drawn = [draw(atlas, rng, p, SIZE) for rng, p in zip(rngs(1, 1), wanted, strict=True)]
-    red, blue = ((d - d.amin(0)).flatten(1).sum(1) for d in drawn)
-    assert red[0] / red[2] > 2 * blue[0] / blue[2]
-    start = ours.init(2, rngs=rngs(1, 1), preference=wanted)["z"]
-    torch.testing.assert_close(start, ours.encode(torch.stack(drawn))["z"])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 208), (144, 80)])

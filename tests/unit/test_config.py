@@ -33,6 +33,10 @@ FULL = {
     "cutouts": 7,
     "cutout_batch": 3,
     "cutout_method": "vqgan-clip",
+    "start_from": "collage",
+    "cutout_whole": 0.66,
+    "cutout_scale": "0.5,0.9",
+    "cutout_shift": 0.1,
     "cutout_noise": 0.25,
     "starts": 2,
     "size": "640x384",
@@ -223,3 +227,11 @@ def test_the_digest_sees_into_the_init_image(tmp_path):
     first = config.digest()
     path.write_bytes(b"two")
     assert config.digest() != first
+
+
+def test_sides_of_cutouts_are_read_as_two_numbers():
+    assert make_config({"prompt": "x", "cutout_scale": "0.55,0.9"}).cutout_sides() == (0.55, 0.9)
+    assert make_config({"prompt": "x"}).cutout_sides() is None
+    for wrong in ("0.5", "0.9,0.5", "a,b", "0,1", "0.5,1.5"):
+        with pytest.raises(ConfigError, match="LOW,HIGH"):
+            make_config({"prompt": "x", "cutout_scale": wrong})

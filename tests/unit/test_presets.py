@@ -39,7 +39,7 @@ def test_a_presets_settings_can_be_used(name):
     assert whole.cutout_noise is not None
     make_cutouts(whole.cutout_method, count=whole.cutouts, noise=whole.cutout_noise)
     assert whole.distance in DISTANCES
-    assert "ViT-B-32/openai" in whole.perceptor
+    assert whole.perceptor[0] in ("ViT-B-32/openai", "embedded/robust")
 
 
 def test_big_sleeps_figures():
@@ -62,6 +62,18 @@ def test_vqgan_clips_figures():
     assert (config.cutouts, config.cutout_method, config.cutout_noise) == (32, "vqgan-clip", 0.1)
     assert (config.steps, config.size, config.distance) == (500, "256", "spherical")
     assert (config.ema, config.init_weight, config.starts) == (0.0, 0.0, 1)
+
+
+def test_direct_ascents_figures():
+    config = resolve(made(preset="direct-ascent"))
+    assert (config.lr, config.lr_end, config.optimizer) == (0.2, 1.0, "sgd")
+    assert (config.cutouts, config.cutout_noise, config.cutout_whole) == (64, 0.2, 0.0)
+    assert (config.cutout_sides(), config.size, config.steps) == ((0.667, 0.667), "336", 100)
+    assert config.negative == ("optical character recognition", "multiple exposure")
+    assert (config.negative_weight, len(config.perceptor)) == (0.3, 3)
+    backend, variant = find(config.generator)
+    options = backend.info(variant).read_options(config.option)
+    assert options == {"scales": "all", "start": "grey", "detail": 1.0, "saturation": 2.0}
 
 
 def test_the_user_goes_before_toml_before_the_preset_before_the_generator(tmp_path):
@@ -172,8 +184,10 @@ def test_a_printed_config_names_preset_and_settings():
 @pytest.mark.parametrize("name", PRESETS)
 def test_it_draws_with_weights_in_the_published_format(name, tmp_path, monkeypatch):
     generator = PRESETS[name]["generator"]
-    write = write_stored_biggan if generator.startswith("biggan") else write_stored_vqgan
-    write(tmp_path / "store", generator)
+    if generator.startswith("biggan"):
+        write_stored_biggan(tmp_path / "store", generator)
+    elif generator.startswith("vqgan"):
+        write_stored_vqgan(tmp_path / "store", generator)
     monkeypatch.setenv("GUIDEGEN_WEIGHTS", str(tmp_path / "store"))
     clip = make_tiny_clip(tmp_path / "clip")
     (run,) = engine.generate(
@@ -191,5 +205,5 @@ def test_it_draws_with_weights_in_the_published_format(name, tmp_path, monkeypat
         # 100 times the cosine of two prompts of weight 1 and -1, and the regularisers' full weight
         assert all(-200 <= loss["clip"] <= 200 for loss in losses)
         assert losses[0]["prior"] > 1
-    if PRESETS[name]["lr_end"] == 1:
+    if PRESETS[name].get("lr_end") == 1:
         assert {line["lr"] for line in lines} == {PRESETS[name]["lr"]}

@@ -15,11 +15,14 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from guidegen.errors import DataError, WeightsError
 from guidegen.training.clip.teacher import package_folder
+from guidegen.utils.files import write_atomic
+from guidegen.weights.open_clip_weights import IMAGE_TOWER
+from guidegen.weights.store import embedded
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -121,6 +124,39 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     except (RuntimeError, OSError) as error:
         raise WeightsError(f"{folder}: {error}") from error
     return model.eval(), open_clip.get_tokenizer(name)
+
+
+def save_image_tower(folder: Path, out: Path) -> None:
+    """Write what of a model folder differs from the embedded CLIP: its image tower.
+
+    The text tower is most of a model's bytes, and one that adversarial training left as it was need
+    not be kept twice. Curves and config come along.
+
+    Args:
+        folder: a whole model, as `save_model` writes it.
+        out: folder to write; a model card in it is kept.
+
+    Raises:
+        WeightsError: its text tower is not the embedded one's.
+    """
+    state, whole = (load_file(path / WEIGHTS) for path in (folder, embedded("clip")))
+    ours = {k: v for k, v in state.items() if k.startswith(TEXT_KEYS)}
+    theirs = {k: v for k, v in whole.items() if k.startswith(TEXT_KEYS)}
+    if ours.keys() != theirs.keys() or any(not torch.equal(v, theirs[k]) for k, v in ours.items()):
+        raise WeightsError(
+            f"{folder}: its text tower is not that of the embedded CLIP, so its image tower alone "
+            "would be of no use; keep the whole folder and use it with --perceptor local-dir:FOLDER"
+        )
+    tower = {
+        k.removeprefix("visual."): v.contiguous()
+        for k, v in state.items()
+        if k.startswith("visual.")
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / IMAGE_TOWER, save(tower, metadata={"format": "pt"}))
+    for name in (CONFIG, "curves.jsonl"):
+        if (folder / name).is_file():
+            write_atomic(out / name, (folder / name).read_bytes())
 
 
 def load_text_tower(model: Any, folder: Path) -> None:

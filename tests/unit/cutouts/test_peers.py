@@ -234,3 +234,11 @@ def test_the_config_names_the_method():
     assert make_cutouts("vqgan-clip", count=3, noise=0.2) == VqganClipCutouts(count=3, noise=0.2)
     with pytest.raises(ConfigError, match="no noise"):
         make_cutouts("big-sleep", count=3, noise=0.1)
+
+
+@pytest.mark.parametrize("method", ["big-sleep", "vqgan-clip"])
+def test_published_cutouts_take_no_settings_of_ours(method):
+    for name, value in (("whole", 0.5), ("scale", (0.5, 0.9)), ("shift", 0.1)):
+        with pytest.raises(ConfigError, match="as published") as caught:
+            make_cutouts(method, count=1, noise=0.0, **{name: value})
+        assert caught.value.field == f"cutout_{name}"

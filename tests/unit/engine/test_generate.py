@@ -148,6 +148,18 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
         ({"generator": "pixels", "init_image": text}, InputImageError, "text.png"),
         ({"init_image": tmp_path / "none.png", "generator": "pixels"}, InputImageError, "no init"),
         ({"init_image": text}, ConfigError, "can't start from an image"),
+        ({"start_from": "pixels"}, ConfigError, "collage can't start from another generator"),
+        ({"generator": "pixels", "start_from": "colage"}, UnknownNameError, "collage"),
+        (
+            {"generator": "pixels", "start_from": "biggan/deep-128"},
+            ConfigError,
+            "start_from: biggan/deep-128 makes .* not 256x256",
+        ),
+        (
+            {"generator": "pixels", "start_from": "collage", "init_image": text},
+            ConfigError,
+            "not from both",
+        ),
         ({"out": tmp_path / "file"}, OutputError, "file"),
     ]:
         with pytest.raises(error, match=words) as caught:

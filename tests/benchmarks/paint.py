@@ -1,0 +1,170 @@
+"""What makes a painted picture read as its prompt: settings compared by a CLIP that never guides.
+
+    python tests/benchmarks/paint.py RESULTS.jsonl [--prompts 100] [--seeds 1] [VARIANT ...]
+    python tests/benchmarks/paint.py RESULTS.jsonl preset "whole .5" "no whole view"
+
+Each variant paints the same prompts small with the preset `paint`. The judge is the CLIP of
+r_precision.py. Its score of a picture is how far the right prompt stands above all the others, in
+their standard deviations; beside it stands how often the right one comes first. Means are over
+prompts, with their standard error; "gain" is the mean difference to the first variant, paired.
+
+What RESULTS.jsonl holds already is not painted again, so the script can be stopped and run again;
+variants take turns prompt by prompt, so that what is there can be compared at any time.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import torch
+from torchvision.transforms.functional import pil_to_tensor
+
+from guidegen.clip.perceptor import encode_prompt, load_ensemble
+from guidegen.config import make_config
+from guidegen.engine.generate import generate
+
+HERE = Path(__file__).parent
+# What changes against the preset.
+VARIANTS: dict[str, dict[str, object]] = {
+    "preset": {},
+    "no whole view": {"cutout_whole": 0.0},
+    "whole .33": {"cutout_whole": 0.33},
+    "whole .5": {"cutout_whole": 0.5},
+    "whole 1": {"cutout_whole": 1.0},
+    "whole views still": {"cutout_shift": 0.0},
+    "whole views moved twice as far": {"cutout_shift": 0.3},
+    "small crops": {"cutout_scale": "0.3,0.7"},
+    "no noise": {"cutout_noise": 0.0},
+    "noise .2": {"cutout_noise": 0.2},
+    "3 views": {"cutouts": 3},
+    "12 views": {"cutouts": 12},
+    "all scales alike": {"option": ("detail=1",)},
+    "coarse first": {"option": ("detail=0.1",)},
+    "from grey": {"option": ("start=grey",)},
+    "from noise": {"option": ("start=noise",)},
+    "pale": {"option": ("saturation=0.5",)},
+    "colourful": {"option": ("saturation=2",)},
+    "rough": {"prior": 0.0},
+    "smooth": {"prior": 3.0},
+    "cosine": {"distance": "cosine"},
+    "rate .1": {"lr": 0.1},
+    "rate .025": {"lr": 0.025},
+    "both towers": {"perceptor": ("embedded/robust@0.7", "embedded@0.3")},
+    "plain tower": {"perceptor": ("embedded",)},
+    "over a collage": {"start_from": "collage"},
+    "over a collage, half the rate": {"start_from": "collage", "lr": 0.025},
+    "vqgan": {"generator": "vqgan/embedded", "start_from": "none", "lr": 0.15, "option": ()},
+    "fourier": {"generator": "fourier", "option": ()},
+    "collage": {"generator": "collage", "perceptor": ("embedded",), "option": ()},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("variants", nargs="*", default=["preset"], help=f"of: {list(VARIANTS)}")
+    parser.add_argument("--prompts", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--size", default="128")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--judge", default=f"local-dir:{HERE / 'judge'}")
+    parser.add_argument("--perceptor", help="in place of embedded/robust")
+    args = parser.parse_args()
+    unknown = set(args.variants) - set(VARIANTS)
+    if unknown:
+        parser.error(f"no such variant: {', '.join(sorted(unknown))}; there are {list(VARIANTS)}")
+    prompts = all_prompts()
+    if args.prompts > len(prompts):
+        parser.error(f"there are {len(prompts)} prompts")
+    shared = {"preset": "paint", "size": args.size, "steps": args.steps}
+    if args.perceptor:
+        shared["perceptor"] = (args.perceptor,)
+    judge = Judge(args.judge, prompts)
+    done = read(args.results)
+    for seed in range(args.seeds):
+        for number, prompt in enumerate(prompts[: args.prompts]):
+            for variant in args.variants:
+                settings = {**shared, **VARIANTS[variant], "prompt": prompt, "seed": seed}
+                key = json.dumps({**settings, "variant": variant}, sort_keys=True)
+                if key not in done:
+                    (picture,) = generate([make_config(settings)], write=False)
+                    done[key] = judge(picture.image, number)
+                    with args.results.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"key": key, **done[key]}) + "\n")
+    report(done, args.variants, shared)
+
+
+def all_prompts() -> list[str]:
+    """Names of things, sentences and scenes, written before any of these pictures was made."""
+    names = (HERE / "rprecision_prompts.txt").read_text(encoding="utf-8").splitlines()
+    lines = (HERE / "free_sentences.jsonl").read_text(encoding="utf-8").splitlines()
+    names = [name for name in names if name and not name.startswith("#")]
+    sentences = [json.loads(line)["sentence"] for line in lines]
+    # things and sentences take turns, so that the first n are a fair part of both
+    mixed = [text for pair in zip(names, sentences, strict=False) for text in pair]
+    return [*mixed, *names[len(sentences) :], *sentences[len(names) :]]
+
+
+class Judge:
+    """Scores a picture against all prompts with a CLIP."""
+
+    def __init__(self, spec: str, prompts: list[str]) -> None:
+        ((self.perceptor, _),) = load_ensemble((spec,), device="cpu", precision="fp32")
+        self.texts = torch.stack([encode_prompt(self.perceptor, text, "") for text in prompts])
+
+    @torch.no_grad()
+    def __call__(self, image: object, number: int) -> dict[str, float]:
+        """How far prompt `number` stands out, and whether it comes first."""
+        picture = pil_to_tensor(image)[None].float() / 255
+        scores = (self.perceptor.encode_image(picture) @ self.texts.T)[0]
+        others = torch.cat([scores[:number], scores[number + 1 :]])
+        above = (scores[number] - others.mean()) / others.std()
+        return {"above": float(above), "first": float(scores[number] > others.max())}
+
+
+def read(path: Path) -> dict[str, dict[str, float]]:
+    """What was painted before: key -> figures."""
+    if not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {line["key"]: {k: v for k, v in line.items() if k != "key"} for line in lines}
+
+
+def report(
+    done: dict[str, dict[str, float]], variants: list[str], shared: dict[str, object]
+) -> None:
+    """Print a line a variant, over all that was painted with the same shared settings."""
+    by_variant: dict[str, dict[tuple[str, int], dict[str, float]]] = {v: {} for v in variants}
+    for key, figures in done.items():
+        about = json.loads(key)
+        same = {**shared, **VARIANTS.get(about["variant"], {}), "variant": about["variant"]}
+        if about["variant"] in by_variant and all(
+            json.dumps(about.get(k)) == json.dumps(v) for k, v in same.items()
+        ):
+            by_variant[about["variant"]][about["prompt"], about["seed"]] = figures
+    base = by_variant[variants[0]]
+    for variant, figures in by_variant.items():
+        above = mean_of(figures)
+        right = sum(f["first"] for f in figures.values())
+        gain = mean_of(
+            {k: {"above": f["above"] - base[k]["above"]} for k, f in figures.items() if k in base}
+        )
+        print(
+            f"{variant}: {above} above the others, first {right:.0f} of {len(figures)}; gain {gain}"
+        )
+
+
+def mean_of(figures: dict[tuple[str, int], dict[str, float]]) -> str:
+    """Mean over prompts and its standard error; the seeds of a prompt are one sample."""
+    by_prompt: dict[str, list[float]] = {}
+    for (prompt, _), figure in figures.items():
+        by_prompt.setdefault(prompt, []).append(figure["above"])
+    means = [statistics.mean(values) for values in by_prompt.values()]
+    if len(means) < 2:
+        return "too few"
+    return f"{statistics.mean(means):.2f} ± {statistics.stdev(means) / len(means) ** 0.5:.2f}"
+
+
+if __name__ == "__main__":
+    main()
