@@ -217,11 +217,11 @@ class Batch:
 
     def _pictures(self) -> Iterator[Picture]:
         """Write the pictures that are not there yet: those of the last step, or the best so far."""
-        step = self.last
-        if step is None:
+        if self.last is None:
             return
-        if self.ending is not None and step.best is not None:
-            step = replace(step, latents=step.best)
+        step = self.last
+        if self.ending is not None:
+            step = _best_so_far(step)
         for member in list(self._unfinished):
             yield self._finish(member, step, self.ending)
 
@@ -262,6 +262,14 @@ def _video(run: Run, row: int, start: int) -> StepCallback:
     """Records the video of a run; one that can't be written does not cost the picture."""
     about = metadata.captions(run.config)
     return BestEffort(LiveVideo(run.path, replacing, row=row, resume_at=start, metadata=about))
+
+
+def _best_so_far(step: Step) -> Step:
+    """The step with each candidate's best latents so far, and their loss."""
+    best = step.snapshot().best if step.snapshot is not None else None
+    if best is None:
+        return step
+    return replace(step, latents=best.latents, losses={**step.losses, "total": best.loss})
 
 
 def _joined(states: Sequence[LoopState | None], device: str) -> LoopState | None:

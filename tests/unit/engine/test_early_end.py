@@ -60,6 +60,16 @@ def test_after_its_minutes_a_picture_is_finished_and_says_why(settings, clock):
     assert (picture.run.path / "trajectory.safetensors").is_file()
 
 
+def test_what_ends_early_shows_the_best_so_far_with_its_own_loss(settings):
+    # a picture that hardly moves: its loss goes up and down with the views
+    still = {**settings, "lr": 1e-6, "optimizer": "sgd", "steps": 30}
+    (row,) = losses(still, 1).values()
+    last = next(i for i in range(1, 30) if row[i] > min(row[:i]))
+    answer = [lambda step: "enough" if step.index == last else None]
+    picture = guidegen.generate("a red dot", recorders=answer, **{**still, "out": None})
+    assert picture.scores["loss"] == pytest.approx(min(row[:last]))
+
+
 def test_a_call_that_gives_no_more_time_finds_it_and_one_that_does_goes_on(settings, clock):
     whole = guidegen.generate("a red dot", **{**settings, "out": None})
     watch = minute_a_step(clock)
