@@ -12,13 +12,14 @@ Importing the package is cheap; torch is loaded when a picture is made.
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from guidegen.utils.threads import prepare
 
 if TYPE_CHECKING:
     from guidegen.config import RunConfig
     from guidegen.engine.picture import Picture
+    from guidegen.engine.settings import Settings
     from guidegen.engine.stream import Stream
     from guidegen.engine.stream_step import StreamStep
     from guidegen.errors import GuidegenError
@@ -55,24 +56,49 @@ _LAZY = {
 }
 
 
+@overload
 def generate(
     prompt: str,
     *,
     stop: "Stop | None" = None,
     recorders: "Sequence[StepCallback]" = (),
     progress: bool = False,
-    **settings: Any,
-) -> "Picture":
-    """Make one picture.
+    **settings: "Unpack[Settings]",
+) -> "Picture": ...
+
+
+@overload
+def generate(
+    prompt: Sequence[str],
+    *,
+    stop: "Stop | None" = None,
+    recorders: "Sequence[StepCallback]" = (),
+    progress: bool = False,
+    **settings: "Unpack[Settings]",
+) -> "list[Picture]": ...
+
+
+def generate(
+    prompt: str | Sequence[str],
+    *,
+    stop: "Stop | None" = None,
+    recorders: "Sequence[StepCallback]" = (),
+    progress: bool = False,
+    **settings: "Unpack[Settings]",
+) -> "Picture | list[Picture]":
+    """Make a picture, or one of each prompt.
 
     Args:
-        prompt: what to draw: `text:weight:stop`, parts joined by `|`.
+        prompt: what to draw: `text:weight:stop`, parts joined by `|`. Several are drawn together,
+            and give a list.
         stop: set it from another thread, and the picture so far comes back with the status
             "interrupted"; the same call goes on from there.
         recorders: see every step of the loop. One that returns a text ends the run with this step;
             the picture is finished, and the text is its `ended`.
         progress: show a progress bar on stderr.
-        settings: any field of `RunConfig`. `out=None` writes nothing to the disk.
+        settings: any field of `RunConfig`. A size may be (width, height), a shift (right, down),
+            and `init_image` and `image_prompt` take PIL images as well as paths. The seed -1 draws
+            one. `out=None` writes nothing to the disk.
 
     Raises:
         RunInterruptedError: stopped before there was any picture.
@@ -81,17 +107,24 @@ def generate(
     """
     from guidegen.errors import RunInterruptedError
 
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     watchers = list(recorders)
     if progress:
         from guidegen.recorders.progress import Progress
 
-        watchers.append(Progress(prompt))
-    with stream(prompt, stop=stop, recorders=watchers, **settings) as running:
+        watchers.append(Progress(", ".join(prompts)))
+    with _stream(prompts, 1, stop, watchers, False, settings) as running:
         for _ in running:
             pass
-    if running.picture is None:
+    if not running.pictures:
         raise RunInterruptedError("stopped before the first step; nothing was made")
-    return running.picture
+    return running.pictures[0] if isinstance(prompt, str) else _in_order(prompts, running.pictures)
+
+
+def _in_order(prompts: Sequence[str], pictures: "Sequence[Picture]") -> "list[Picture]":
+    """The pictures as their prompts stand; those that can't advance together come in any order."""
+    place = {prompt.strip(): number for number, prompt in reversed(list(enumerate(prompts)))}
+    return sorted(pictures, key=lambda picture: place[picture.config.prompt])
 
 
 def stream(
@@ -101,7 +134,7 @@ def stream(
     stop: "Stop | None" = None,
     recorders: "Sequence[StepCallback]" = (),
     force: bool = False,
-    **settings: Any,
+    **settings: "Unpack[Settings]",
 ) -> "Stream":
     """Make pictures step by step; each step can be looked at, and the run stopped.
 
@@ -121,18 +154,35 @@ def stream(
         stop: looked at after every step; one can stop several streams.
         recorders: as those of `generate`; they see all pictures of a batch at once.
         force: make pictures again although identical runs are finished.
-        settings: any field of `RunConfig`. `out=None` writes nothing to the disk.
+        settings: as those of `generate`.
 
     Raises:
         GuidegenError: see `guidegen.errors`; anything that can be refused is refused by this call.
     """
+    return _stream([prompt], count, stop, recorders, force, settings)
+
+
+def _stream(
+    prompts: Sequence[str],
+    count: int,
+    stop: "Stop | None",
+    recorders: "Sequence[StepCallback]",
+    force: bool,
+    settings: "Settings",
+) -> "Stream":
     from guidegen.config import make_configs
+    from guidegen.engine.settings import plain
     from guidegen.engine.stream import Stream
 
-    write = settings.get("out", "") is not None
+    fields = plain(settings)
+    write = fields.get("out", "") is not None
     if not write:
-        del settings["out"]
-    configs = make_configs({"prompt": prompt, **settings}, count=count)
+        del fields["out"]
+    configs = [
+        config
+        for prompt in prompts
+        for config in make_configs({"prompt": prompt, **fields}, count=count)
+    ]
     return Stream(configs, stop=stop, recorders=lambda _: list(recorders), write=write, force=force)
 
 

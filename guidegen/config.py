@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,12 +31,17 @@ from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise
 from guidegen.utils.parse import parse_toml
 
 __all__ = [
-    "MAX_SEED", "MAX_SIDE", "NOT_PIXELS", "PictureConfig", "ResolvedConfig", "ResolvedSettings",
-    "RunConfig", "RunSettings", "UpscaleFactor", "make_config", "make_configs", "read_toml",
-    "to_toml",
+    "DRAW", "MAX_SEED", "MAX_SIDE", "NOT_PIXELS", "PictureConfig", "ResolvedConfig",
+    "ResolvedSettings", "RunConfig", "RunSettings", "UpscaleFactor", "make_config", "make_configs",
+    "read_toml", "to_toml",
 ]  # fmt: skip
 
 MAX_SIDE = 4096
+# A seed that draws one, as in AUTOMATIC1111's web UI. The default is a fixed seed: the same call,
+# the same picture.
+DRAW = -1
+# Seeds that are drawn stay short enough to be typed.
+_DRAWN_SEEDS = 2**32
 MAX_TEXT = 10_000  # characters of a prompt
 # How many times as large a picture can be made once it is finished; 1 leaves it.
 UpscaleFactor = Literal[1, 2, 3, 4]
@@ -430,11 +436,13 @@ Overrides = Annotated[dict[str, Any], "RunConfig fields that the user named"]
 
 
 def make_config(fields: Mapping[str, Any]) -> RunConfig:
-    """Build a RunConfig, its preset below what `fields` names.
+    """Build a RunConfig, its preset below what `fields` names; the seed -1 draws one.
 
     Raises:
         ConfigError: a field is wrong or unknown; one line that names each.
     """
+    if fields.get("seed") == DRAW:
+        fields = {**fields, "seed": secrets.randbelow(_DRAWN_SEEDS)}
     try:
         return RunConfig(**apply_preset(fields))
     except ValidationError as error:

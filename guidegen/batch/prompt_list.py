@@ -13,7 +13,7 @@ from typing import Any
 
 from guidegen.batch.readers import Entry, ListFile, Problems, open_list, refuse
 from guidegen.batch.variables import Variables, check_variables, count, expand
-from guidegen.config import MAX_SEED, RunConfig, make_config
+from guidegen.config import DRAW, MAX_SEED, RunConfig, make_config
 from guidegen.errors import ConfigError, GuidegenError
 
 # All that a line can give.
@@ -197,6 +197,11 @@ class PromptList:
         if "prompt" not in fields:
             raise ConfigError("there is no prompt")
         given = {**self.settings, **fields}
+        if str(given.get("seed", "")).strip() == str(DRAW):
+            raise ConfigError(
+                "a list needs seeds that stay, or a second call would draw it all again",
+                field="seed",
+            )
         negative = given.get("negative", ())
         texts = [given["prompt"], *([negative] if isinstance(negative, str) else negative)]
         plain = not all(isinstance(text, str) for text in texts)

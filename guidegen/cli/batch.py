@@ -11,8 +11,8 @@ from guidegen.batch.prompt_list import PromptList, PromptListError
 from guidegen.batch.variables import parse_variable
 from guidegen.cli import stdin_list
 from guidegen.cli.flags import Flag, declare, signature
-from guidegen.cli.generate import DRAW, read_settings
-from guidegen.config import RunConfig
+from guidegen.cli.generate import read_settings
+from guidegen.config import DRAW, RunConfig
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
 from guidegen.runs import store
 from guidegen.utils.signals import stopping_on_signals

@@ -5,7 +5,6 @@ The flags are made from RunConfig's fields: one field, one flag.
 
 import inspect
 import json
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from cyclopts import Parameter
 from guidegen import registry
 from guidegen.cli.flags import Flag, declare, signature
 from guidegen.cli.words import check_prompts
-from guidegen.config import MAX_SEED, RunConfig, make_config, read_toml, to_toml
+from guidegen.config import DRAW, MAX_SEED, RunConfig, make_config, read_toml, to_toml
 from guidegen.engine.defaults import fill
 from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.prompt.hints import hints
@@ -28,12 +27,8 @@ from guidegen.utils.stop import Stop
 if TYPE_CHECKING:
     from guidegen.engine.picture import Picture
 
-# As in AUTOMATIC1111's web UI. The default is a fixed seed: the same command, the same picture.
-DRAW = -1
 # All of them are planned before the first is drawn; lists are read as they are drawn.
 MAX_PICTURES = 10_000
-# Seeds that are drawn stay short enough to be typed.
-_DRAWN_SEEDS = 2**32
 # Bytes of a run directory that are worth telling.
 _LARGE = 5_000_000
 
@@ -107,7 +102,8 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
             field="count",
         )
     if settings.get("seed") == DRAW:
-        settings = {**settings, "seed": secrets.randbelow(_DRAWN_SEEDS)}
+        # one for all of this call
+        settings = {**settings, "seed": make_config({"prompt": "a", "seed": DRAW}).seed}
     bases = [make_config({**settings, "prompt": prompt}) for prompt in prompts]
     if bases[0].seed + count - 1 > MAX_SEED:
         raise ConfigError(f"with --count {count} it can be {MAX_SEED - count + 1}", field="seed")

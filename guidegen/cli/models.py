@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from guidegen.cli.help import Columns
+from guidegen.cli.setup import setup
 from guidegen.errors import ConfigError, GuidegenError, WeightsError
 from guidegen.weights.catalog import CLIP, Checkpoint, read_registry
 
@@ -20,13 +21,14 @@ HELP = """\
 Models that guidegen can draw with: which there are, which are here, and getting them.
 
 Try:
+  guidegen models setup                         get those that draw anything, asked once
   guidegen models list                          all of them, with size, licence and use
   guidegen models pull vqgan/imagenet-f16-16384
   guidegen models import last.ckpt --config model.yaml --name vqgan/mine
   guidegen models verify                        is every file what it was?
 
-The weights of generators are downloaded by pull and by nothing else. Without a connection, copy
-the file of a checkpoint here and import it. Weights lie in $GUIDEGEN_WEIGHTS, or
+The weights of generators are downloaded by pull and setup and by nothing else. Without a
+connection, copy the file of a checkpoint here and import it. Weights lie in $GUIDEGEN_WEIGHTS, or
 where the system keeps a user's data.
 """
 
@@ -35,10 +37,12 @@ models = App(
     help=HELP,
     help_format="plaintext",
     help_formatter=Columns(),
-    usage="Usage: guidegen models list | pull | verify | import\n",
+    usage="Usage: guidegen models setup | list | pull | verify | import\n",
     default_parameter=Parameter(negative=(), show_default=False),
     version_flags=(),
 )
+
+models.command(setup, usage="Usage: guidegen models setup [NAME...] [OPTIONS]\n")
 
 _Registry = Annotated[
     Path | None, Parameter(name="--registry", help="Another list of checkpoints, a TOML file.")
@@ -183,6 +187,11 @@ def _row(one: Checkpoint, state: str) -> dict[str, Any]:
         "format": one.format,
         "sources": [source.label for source in one.sources],
     }
+
+
+def is_here(one: Checkpoint) -> bool:
+    """Whether a checkpoint need not be downloaded."""
+    return _state(one) == "here"
 
 
 def _state(one: Checkpoint) -> str:

@@ -1,5 +1,6 @@
 """From a step to a finished picture: full size, scores, metadata, files."""
 
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,12 @@ class Picture:
     reused: bool = False
     status: str = "finished"
     ended: str = ""
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)

@@ -293,3 +293,46 @@ def test_a_yaml_with_code_in_it_is_refused(run, tmp_path, store):
     assert done.code == 5
     assert not os.path.exists("canary")
     assert not store.exists()
+
+
+class Terminal:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def isatty(self):
+        return True
+
+    def readline(self):
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [None, "\n", "n\n"])
+def test_setup_downloads_nothing_without_a_yes(run, tmp_path, published, monkeypatch, answer):
+    data, config = published
+    monkeypatch.setattr(sys, "stdin", None if answer is None else Terminal(answer))
+    with serving(data) as server:
+        known = listing(tmp_path / "r.toml", [f"{server.base}/last.ckpt"], data, config)
+        done = run("models", "setup", "vqgan/imagenet-f16-16384", "--registry", known)
+    assert (done.code, done.out) == (2, "")
+    assert "nothing was downloaded" in done.err
+    assert weights.find_stored("vqgan/imagenet-f16-16384") is None
+
+
+@pytest.mark.parametrize("yes", [["--yes"], []])
+def test_setup_shows_sizes_asks_once_and_gets_what_is_missing(
+    run, tmp_path, published, monkeypatch, yes
+):
+    data, config = published
+    monkeypatch.setattr(sys, "stdin", None if yes else Terminal("y\n"))
+    with serving(data) as server:
+        known = listing(tmp_path / "r.toml", [f"{server.base}/last.ckpt"], data, config)
+        words = ["models", "setup", "vqgan/imagenet-f16-16384", "--registry", known, *yes]
+        done = run(*words)
+        assert done.code == 0, done.err
+        assert weights.find_stored("vqgan/imagenet-f16-16384") is not None
+        for told in ("MB", "under a minute", "licence: none at all", 'guidegen "a lighthouse'):
+            assert told in done.err
+        monkeypatch.setattr(sys, "stdin", None)
+        again = run(*words)  # nothing to get, so nothing to ask
+        assert again.code == 0
+        assert "is here" in again.err
