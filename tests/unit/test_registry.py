@@ -119,3 +119,22 @@ def test_a_plug_in_that_exits_while_it_loads_is_an_error(install, monkeypatch):
     monkeypatch.setattr(Backend, "load", lambda *args, **more: sys.exit("bye"))
     with pytest.raises(GuidegenError, match=r"wanted to exit \(bye\)"):
         registry.load_generator("leaves", (), size=(16, 16), device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("module", ["plug_alone", "plug_package.inner"])
+def test_a_plug_in_is_told_apart_by_its_code(tmp_path, monkeypatch, module):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "plug_package").mkdir()
+    files = [tmp_path / "plug_alone.py", tmp_path / "plug_package" / "inner.py"]
+    for file in (*files, tmp_path / "plug_package" / "__init__.py"):
+        file.write_text("a = 1\n")
+    plug_in = Backend("x", backend("x").variants, f"{module}:build")
+    before = plug_in.code_digest()
+    assert before == plug_in.code_digest() != ""
+    for file in files:
+        file.write_text("a = 2\n")
+    assert plug_in.code_digest() not in ("", before)
+
+
+def test_what_ships_is_told_apart_by_its_version():
+    assert registry.backends()["pixels"].code_digest() == ""
