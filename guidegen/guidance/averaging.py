@@ -32,7 +32,7 @@ def averaged(
         resume: the state that the loop goes on from; its step is in the average already.
     """
     average = None if resume is None else resume.average
-    choices = {} if resume is None else _choices(resume.latents)
+    choices: Latents = {}
     for step in steps:
         if average is None:
             average = _empty_average(step)

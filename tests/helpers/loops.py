@@ -63,7 +63,7 @@ def make_loop(
     generator=None,
     perceptors=None,
     cutouts=None,
-    steps=8,
+    steps=4,
     lr=0.05,
     **settings,
 ):

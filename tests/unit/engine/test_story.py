@@ -1,7 +1,6 @@
 """Stories whose targets change during the run, and moves of the camera."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +8,6 @@ import torch
 from guidegen.config import make_config
 from guidegen.engine.resolve import check, resolve
 from guidegen.errors import ConfigError
-from guidegen.guidance.camera import Motion, move_picture
 from guidegen.guidance.losses.clip import scene_weights
 from tests.helpers.loops import make_loop, run
 
@@ -53,53 +51,6 @@ def test_a_story_has_steps_for_each_scene():
     one = resolve(make_config({"prompt": "a", "generator": "pixels"}))
     three = resolve(make_config({"prompt": "a^b|c^d", "generator": "pixels"}))
     assert three.steps == 3 * one.steps
-
-
-def disc(x, y, size=(64, 64), radius=6):
-    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
-    inside = (rows - y).square() + (columns - x).square() < radius**2
-    return inside.float().expand(1, 3, *size)
-
-
-def centre(image):
-    weight = image[0, 0] / image[0, 0].sum()
-    rows, columns = torch.meshgrid(*(torch.arange(n) for n in image.shape[-2:]), indexing="ij")
-    return float((weight * columns).sum()), float((weight * rows).sum())
-
-
-def test_a_zoom_magnifies_about_the_middle():
-    before = disc(31.5, 31.5)
-    after = move_picture(before, Motion(zoom=1.5))
-    assert after.sum() / before.sum() == pytest.approx(2.25, rel=0.05)
-    assert centre(after) == pytest.approx((31.5, 31.5), abs=0.2)
-
-
-def test_a_shift_goes_right_and_down():
-    moved = move_picture(disc(26, 30), Motion(shift=(0.25, 0.125)))
-    assert centre(moved) == pytest.approx((42, 38), abs=0.2)
-
-
-def test_a_turn_is_anticlockwise_and_keeps_circles_round():
-    before = disc(80, 31.5, size=(64, 128), radius=9)
-    # what lies beyond the middle square after the turn mirrors what lies in it
-    turned = move_picture(before, Motion(rotate=90))[..., 32:96]
-    x, y = centre(turned)
-    assert x == pytest.approx(31.5, abs=0.3)  # what was on the right is on top
-    assert y == pytest.approx(31.5 - (80 - 63.5), abs=0.3)
-    assert turned.sum() / before.sum() == pytest.approx(1, rel=0.1)
-
-
-def test_no_move_changes_nothing():
-    image = torch.rand(2, 3, 24, 40)
-    assert torch.allclose(move_picture(image, Motion()), image, atol=1e-5)
-
-
-def test_the_camera_moves_every_so_many_steps():
-    still = make_loop(["0.9,0.1,0.1"], [3], steps=9, lr=1e-9)
-    moving = replace(still, settings=replace(still.settings, motion=Motion(zoom=1.2, every=4)))
-    steps = run(moving)
-    change = [float((b.images - a.images).abs().max()) for a, b in pairwise(steps)]
-    assert [index + 1 for index, value in enumerate(change) if value > 0.01] == [4, 8]
 
 
 @pytest.mark.parametrize(

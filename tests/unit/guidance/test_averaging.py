@@ -54,6 +54,13 @@ def test_a_candidate_whose_choice_changed_begins_anew_and_the_others_do_not():
     assert shown(steps, 0.5)[1].latents["choice"].flatten().tolist() == [1, 2]
 
 
+def test_any_of_a_candidates_choices_counts():
+    steps = [step(0, [0.0, 0.0]), step(1, [6.0, 6.0])]
+    for which, choices in zip(steps, ([[1, 2], [3, 4]], [[1, 2], [3, 5]]), strict=True):
+        which.latents["choice"] = torch.tensor(choices)
+    assert values(shown(steps, 0.5))[1] == pytest.approx([4.0, 6.0])
+
+
 def test_it_goes_on_from_its_own_part_of_the_state_without_counting_a_step_twice():
     steps = [step(i, [float(i * i), 1.0], [0, i // 2]) for i in range(5)]
     whole = shown(steps, 0.8)

@@ -18,7 +18,7 @@ from guidegen.engine.build import make_candidate
 from guidegen.engine.resolve import batch_key, resolve
 from guidegen.errors import ConfigError, InputImageError, PromptSyntaxError
 from guidegen.guidance.losses.clip import weights_at
-from guidegen.guidance.targets import encode_targets, sample_direction
+from guidegen.guidance.targets import encode_targets, sample_direction, similarity
 from guidegen.interfaces import Candidate
 from guidegen.prompt.grammar import parse_prompt
 from guidegen.prompt.references import (
@@ -150,6 +150,16 @@ def test_noise_does_not_touch_the_candidates_own_numbers():
     assert torch.equal(sample_direction(NoisePrompt(7), like=torch.zeros(16)), first)
     assert not torch.allclose(sample_direction(NoisePrompt(8), like=torch.zeros(16)), first)
     assert torch.equal(rng.get_state(), before)
+
+
+def test_similarity_is_that_of_the_words_that_were_wanted(ensemble, photo):
+    someone = candidate("a castle|fog:0.3|blur:-1")
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for perceptor, _ in ensemble:
+        (target,) = encode_targets(perceptor, [replace(someone, references=(NoisePrompt(7),))])
+        wanted = perceptor.encode_text(["a castle", "fog"]).mean(0)
+        cosine = F.cosine_similarity(perceptor.encode_image(pixels)[0], wanted, dim=0)
+        assert similarity(perceptor, target, pixels, 3) == pytest.approx(float(cosine), abs=1e-5)
 
 
 def test_templates_are_for_words_only(ensemble, photo):

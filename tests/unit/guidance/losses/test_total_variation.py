@@ -16,11 +16,12 @@ def tv(images):
 
 
 def test_it_is_the_mean_difference_across_plus_that_down():
-    image = torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 0.0]]).expand(3, 2, 3)
-    flat = torch.full((3, 2, 3), 0.3)
-    across = (1.0 + 0.0 + 0.0 + 0.5) / 4
-    down = (0.5 + 0.5 + 1.0) / 3
-    assert tv(torch.stack([image, flat])).tolist() == pytest.approx([across + down, 0.0])
+    image = torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 0.0], [0.0, 0.5, 0.1]])
+    flat = torch.full((3, 3), 0.3)
+    across = (1.0 + 0.0 + 0.0 + 0.5 + 0.5 + 0.4) / 6
+    down = (0.5 + 0.5 + 1.0 + 0.5 + 0.0 + 0.1) / 6
+    pictures = torch.stack([image, flat])[:, None].expand(2, 3, 3, 3)
+    assert tv(pictures).tolist() == pytest.approx([across + down, 0.0])
 
 
 def test_the_figures_of_the_docstring():
