@@ -23,7 +23,7 @@ class Block(nn.Module):
 
     def __init__(self, block: Any, row: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.up, self.drop = block.up_sample, block.drop_channels
+        self.up = block.up_sample
         norms = [block.bn_0, block.bn_1, block.bn_2, block.bn_3]
         convs = [block.conv_0, block.conv_1, block.conv_2, block.conv_3]
         # with the channels last a CPU takes half the time of channels first

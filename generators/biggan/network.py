@@ -10,7 +10,7 @@ pytorch_pretrained_biggan 0.1.1 (huggingface/pytorch-pretrained-BigGAN).
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -156,8 +156,3 @@ def workload(network: Any, device: torch.device, choice: Arithmetic) -> Callable
         block(x.detach().requires_grad_(), condition).float().sum().backward()
 
     return run
-
-
-def rows_of(config: Mapping[str, Any]) -> int:
-    """L: one row for the first layer and one for each block."""
-    return 1 + len(config["layers"])

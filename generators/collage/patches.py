@@ -77,7 +77,6 @@ class Atlas:
         return tuple(
             Entry(
                 record["caption"],
-                keywords=tuple(record.get("keywords", ())),
                 group=_group(record),
             )
             for record in self.records

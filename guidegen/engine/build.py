@@ -166,7 +166,6 @@ def make_candidate(picture: PictureConfig, *, negative_weight: float) -> Candida
     of_prompts = tuple(number for number, scene in enumerate(scenes) for _ in scene)
     return Candidate(
         prompts=(*prompts, *away),
-        seed=picture.seed,
         rng=torch.Generator().manual_seed(picture.seed),
         scenes=(*of_prompts, *(-1 for _ in away)) if len(scenes) > 1 else (),
         references=(

@@ -20,12 +20,10 @@ class Entry:
 
     Attributes:
         name: what it shows, in words ("red apple", "tench").
-        keywords: further words for it.
         group: where it belongs in a picture: "object", "scene" (fills it), "sky" or "ground".
     """
 
     name: str
-    keywords: tuple[str, ...] = ()
     group: str = "object"
 
 

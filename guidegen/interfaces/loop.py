@@ -17,14 +17,12 @@ class Candidate:
 
     Attributes:
         prompts: those of all scenes.
-        seed: of its random numbers.
-        rng: they come from here.
+        rng: its random numbers come from here.
         scenes: the scene of each prompt, from 0; -1 belongs to all. Empty: there is one scene.
         references: pictures and random directions that the result should resemble.
     """
 
     prompts: tuple[Prompt, ...]
-    seed: int
     rng: torch.Generator = field(compare=False)
     scenes: tuple[int, ...] = ()
     references: tuple[ImagePrompt | NoisePrompt, ...] = ()

@@ -84,10 +84,6 @@ class LiveVideo:
             self._thread.start()
         self._queue.put((-(-step.index // self.every), *_fetch(step.images[self.row])))
 
-    def save(self) -> None:
-        """Wait until all frames so far are in the file."""
-        self._queue.join()
-
     def close(self) -> None:
         """Finish the file.
 
@@ -132,8 +128,6 @@ class LiveVideo:
                     encoder.add(frame, number)
             except Exception as error:  # libav has many; `close` reports it
                 self._error = error
-            finally:
-                self._queue.task_done()
         try:
             if encoder is not None:
                 encoder.close()
@@ -142,7 +136,6 @@ class LiveVideo:
         finally:
             if file is not None:
                 file.close()
-            self._queue.task_done()
 
     def _earlier(self) -> Path | None:
         """The video that this one goes on from, out of the way of the new part."""

@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -323,14 +323,6 @@ class RunStore:
     def place(self, config: RunConfig, digest: str) -> Path:
         """The directory of a run, whether it is there or not."""
         return next(p for p in self._places(config, digest) if _is_free(p, digest))
-
-    def list(self) -> Sequence[Run]:
-        """All readable runs, oldest first."""
-        runs = []
-        for manifest in self.root.glob(f"*/{MANIFEST}"):
-            with suppress(InputImageError):
-                runs.append(Run.load(manifest))
-        return sorted(runs, key=lambda run: (run.started, run.path.name))
 
     def _places(self, config: RunConfig, digest: str) -> Iterator[Path]:
         """The directory of a run, then others, should eight digits of the digest collide."""

@@ -106,13 +106,16 @@ def test_one_picture_that_can_not_be_shown_does_not_hide_the_others(run, engine)
 
 
 def test_generators_lists_cards_and_what_is_broken(run, monkeypatch):
-    card = GeneratorInfo("b/x", "draws squares", (16, 64), 32, multiple=8, licence="MIT")
+    card = GeneratorInfo(
+        "b/x", "draws squares", (16, 64), 32, multiple=8, licence="MIT", latents={"z": "[4]"}
+    )
     monkeypatch.setattr(registry, "backends", lambda: {"b": Backend("b", {"x": card}, "m:f")})
     monkeypatch.setattr(registry, "broken", lambda: {"bad": "it fails"})
     result = run("generators")
     assert "b/x: draws squares" in result.out
     assert "16 to 64 px, multiples of 8; 32 where none is asked for" in result.out
     assert "MIT" in result.out
+    assert json.loads(run("generators", "--json").out)[0]["latents"] == {"z": "[4]"}
     assert result.err == "guidegen: the generator 'bad' can't be used: it fails\n"
     (told,) = json.loads(run("generators", "--json").out)
     assert told["name"] == "b/x"

@@ -101,7 +101,7 @@ def our_steps(case, crops, start, folder):
         objective=Objective(tuple(terms)),
         perceptors=Ensemble(((perceptor, 1.0),)),
         cutouts=TheSameCrops(count=CUTOUTS, crops=list(crops)),
-        candidates=[Candidate((), 0, torch.Generator())],
+        candidates=[Candidate((), torch.Generator())],
     )
     settings = LoopSettings(
         steps=STEPS, lr=LR, lr_end=preset["lr_end"], optimizer=preset["optimizer"]

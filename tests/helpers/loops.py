@@ -70,7 +70,7 @@ def make_loop(
     ensemble = Ensemble(perceptors or ((TinyPerceptor(), 1.0),))
     generator = generator or PIXELS.load("", size=(24, 24), device="cpu")
     candidates = [
-        Candidate(parse_prompt(text), seed, torch.Generator().manual_seed(seed))
+        Candidate(parse_prompt(text), torch.Generator().manual_seed(seed))
         for text, seed in zip(texts, seeds, strict=True)
     ]
     context = LossContext(

@@ -1,5 +1,6 @@
 """What tests of videos share: pictures that are easily told apart, and how a file reads back."""
 
+import time
 from contextlib import suppress
 
 import av
@@ -36,6 +37,17 @@ def playable(path):
         # one thread, since several would lose the frames in flight
         found.extend(iio.imiter(path, plugin="pyav", extension=".mp4", thread_count=1))
     return found
+
+
+def wait_for_frames(path, count, seconds=300):
+    """The frames of a video in the making, once there are so many."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError):  # not there yet
+            if len(found := playable(path)) >= count:
+                return found
+        time.sleep(0.02)
+    raise AssertionError(f"no {count} frames in {path} within {seconds} s")
 
 
 def about(path):

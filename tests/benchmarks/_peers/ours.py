@@ -36,7 +36,7 @@ def make_evaluator(contest: Contest) -> Any:
     folder = f"local-dir:{contest.folder / 'clip'}"
     clip = load_perceptor(folder, device=device, precision=precision)
     defaults = card.info(variant).defaults
-    candidate = Candidate((Prompt("a red apple"),), 0, torch.Generator().manual_seed(0))
+    candidate = Candidate((Prompt("a red apple"),), torch.Generator().manual_seed(0))
     features = clip.encode_text(["a red apple"])
     one = torch.ones(1, device=features.device)
     context = LossContext(

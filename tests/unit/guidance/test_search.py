@@ -32,7 +32,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def candidate(text, seed=0):
-    return Candidate(parse_prompt(text), seed, torch.Generator().manual_seed(seed))
+    return Candidate(parse_prompt(text), torch.Generator().manual_seed(seed))
 
 
 ONE = Ensemble(((TinyPerceptor(), 1.0),))

@@ -52,7 +52,7 @@ def photo(tmp_path):
 
 
 def candidate(text, seed=0):
-    return Candidate(parse_prompt(text), seed, torch.Generator().manual_seed(seed))
+    return Candidate(parse_prompt(text), torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(

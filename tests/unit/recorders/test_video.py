@@ -11,7 +11,7 @@ from guidegen.recorders import BestEffort, Recorder
 from guidegen.recorders.video import LiveVideo
 from guidegen.utils.files import replacing
 from tests.helpers.recording import record
-from tests.helpers.videos import about, frames, psnr, step, which
+from tests.helpers.videos import about, frames, psnr, step, wait_for_frames, which
 
 
 def live(folder, **options):
@@ -78,14 +78,12 @@ def test_a_run_that_breaks_off_has_its_video(tmp_path):
     assert len(frames(tmp_path / "progress.mp4")) == 10
 
 
-def test_all_frames_so_far_are_in_the_part_after_save(tmp_path):
+def test_all_frames_so_far_are_in_the_part_before_it_is_closed(tmp_path):
     video = live(tmp_path)
     for i in range(20):
         video(step(i))
-    video.save()
-    found = frames(tmp_path / "progress.part.mp4")
     # a fragment is complete when the next frame tells how long it lasts
-    assert len(found) >= 19
+    found = wait_for_frames(tmp_path / "progress.part.mp4", 19)
     assert [which(frame) for frame in found] == list(range(len(found)))
     video.close()
 
@@ -95,7 +93,7 @@ def killed(folder, last, monkeypatch):
     video = live(folder)
     for i in range(last + 1):
         video(step(i))
-    video.save()
+    wait_for_frames(folder / "progress.part.mp4", last)
     data = (folder / "progress.part.mp4").read_bytes()
     video.close()
     (folder / "progress.mp4").unlink()

@@ -90,7 +90,6 @@ def test_a_run_is_found_once_it_is_finished(tmp_path):
     assert found == run
     assert found.scores == {"similarity": 0.25}
     assert found.seconds >= 0
-    assert [each.path for each in store.list()] == [run.path]
     found.image.unlink()
     assert store.find(CONFIG, DIGEST) is None
 
@@ -147,11 +146,10 @@ def test_colliding_digests_and_foreign_folders_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"config": {}}', '{"config": {"prompt": ""}}'])
-def test_a_broken_run_json_is_reported_and_not_listed(tmp_path, text):
+def test_a_broken_run_json_is_reported(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputImageError, match=r"run\.json"):
         Run.load(tmp_path)
-    assert RunStore(tmp_path.parent).list() == []
 
 
 def test_a_path_that_is_not_utf8_does_not_break_run_json(tmp_path):
