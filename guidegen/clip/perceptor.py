@@ -162,6 +162,11 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.parts)
 
+    @property
+    def input_size(self) -> int:
+        """Largest input side of the parts, in pixels; smaller ones shrink by themselves."""
+        return max(perceptor.input_size for perceptor, _ in self.parts)
+
     def digests(self) -> dict[str, str]:
         """Name -> digest of the weights of each part."""
         return {perceptor.name: perceptor.digest for perceptor, _ in self.parts}

@@ -190,7 +190,7 @@ SOURCES: tuple[Source, ...] = (
             version="1:0.18+dfsg-19",
             sha256="989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5",
         ),
-        author="the contributors of the Open Clip Art Library",
+        author="its contributors",
         licence="PD(CC-PDD)",
         style="clip art",
         naming="openclipart",
@@ -202,7 +202,7 @@ SOURCES: tuple[Source, ...] = (
         package=_iconify(
             "twemoji", "1.2.5", "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7"
         ),
-        author="Twitter and other contributors",
+        author="Twitter, Inc. and other contributors",
         licence="CC-BY-4.0",
         style="flat emoji",
         naming="emoji",
@@ -213,7 +213,7 @@ SOURCES: tuple[Source, ...] = (
         package=_iconify(
             "emojione", "1.2.3", "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e"
         ),
-        author="EmojiTwo and Emoji One",
+        author="the EmojiTwo contributors; Emoji One",
         licence="CC-BY-4.0",
         style="emoji",
         naming="emoji",

@@ -523,6 +523,7 @@ def test_ensemble(folder, tmp_path):
     ensemble = load_ensemble(specs, device="cpu", precision="fp32")
     assert [weight for _, weight in ensemble] == [0.25, 0.75]
     assert len(ensemble) == 2
+    assert ensemble.input_size == 32
     digests = ensemble.digests()
     assert list(digests) == [specs[0], specs[1].removesuffix("@3")]
     assert len(set(digests.values())) == 2
