@@ -252,7 +252,7 @@ def tiny_clip(tmp_path_factory):
     return f"local-dir:{make_tiny_clip(tmp_path_factory.mktemp('clip'))}"
 
 
-QUICK = ("vqgan/imagenet-f16-1024", "biggan/deep-128")
+QUICK = ("vqgan/imagenet-f16-1024",)
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,10 @@ def test_a_closed_pipe_is_quiet():
     assert process.stdout.strip() in ("141", "0")  # 0 where it wrote before the pipe closed
 
 
-def test_the_api_makes_one_picture(engine, tmp_path, monkeypatch):
+def test_the_api_makes_one_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    picture = guidegen.generate("a red apple", seed=7, negative="blur")
+    quick = {"steps": 1, "starts": 1, "cutouts": 1, "size": "64", "device": "cpu"}
+    picture = guidegen.generate("a red apple", seed=7, negative="blur", **quick)
     assert picture.config.negative == ("blur",)
     assert picture.path == picture.run.image
     assert picture.path.is_file()

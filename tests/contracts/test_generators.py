@@ -19,7 +19,7 @@ SYNTHETIC = {
 }
 DOWNLOADED = {name for name, _ in SYNTHETIC}
 NAMES = [
-    (name, variant)
+    pytest.param((name, variant), marks=pytest.mark.slow if name == "biggan" else ())
     for name, backend in backends().items()
     for variant in backend.variants
     if name not in DOWNLOADED or variant == "embedded" or (name, variant) in SYNTHETIC
@@ -41,7 +41,7 @@ def store(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="module", params=NAMES, ids="/".join)
+@pytest.fixture(scope="module", params=NAMES, ids=lambda name: "/".join(name))
 def generator(request, store):
     name, variant = request.param
     return backends()[name].load(variant, size=SIZE, device="cpu", precision="fp32")

@@ -26,6 +26,18 @@ def test_four_seeds_make_a_row_nearest_first(tmp_path, capsys):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_run_is_watched_and_stopped_when_it_gets_no_better(tmp_path, capsys, monkeypatch):
+    module = load("watch")
+    monkeypatch.setattr(module, "PATIENCE", 1)
+    # a rate of nothing gets no better, but for the noise of its cutouts
+    settings = {**QUICK, "steps": 200, "lr": 1e-9, "cutout_noise": 0}
+    previews = module.main("a red apple", **settings, out=tmp_path)
+    assert previews[0].size == (64, 64)  # never larger than the picture
+    assert len(previews) < 20
+    (run,) = tmp_path.glob("*/run.json")
+    assert json.loads(run.read_text())["status"] == "interrupted"
+
+
 def test_every_generator_without_a_download_draws(tmp_path):
     module = load("every_generator")
     assert {"collage", "fourier", "pixels", "vqgan/embedded"} <= set(module.names())

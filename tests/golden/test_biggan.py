@@ -17,7 +17,10 @@ NAMES = ["biggan/deep-128", "biggan/deep-256", "biggan/deep-512"]
 EXACT = [1.0, 0.5, 0.4, 0.02]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(
+    scope="module",
+    params=[NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])],
+)
 def name(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:

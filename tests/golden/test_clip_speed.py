@@ -141,6 +141,7 @@ def test_efficientnets(model):
     same(visual, 75, grad=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "pool"), [("vit_tiny_patch16_224", ""), ("resnet10t", "avg")])
 def test_other_timm_towers_only_keep_cast_weights(model, pool):
     visual = tower(timm_model_name=model, timm_pool=pool, timm_proj="linear", image_size=224)

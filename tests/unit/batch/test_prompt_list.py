@@ -154,6 +154,7 @@ def test_headers_that_can_not_be(tmp_path, header, word):
     assert any(line == 1 and word in why for line, why in found)
 
 
+@pytest.mark.slow
 def test_a_quote_that_is_never_closed_is_one_problem(tmp_path):
     text = 'prompt\n"a cat\n' + "more\n" * 100_000
     ((line, why),) = problems(written(tmp_path, "l.csv", text))[:1]
@@ -255,6 +256,7 @@ def test_every_setting_of_a_config_survives_a_jsonl_line(tmp_path):
     assert job.config == config
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_lines(tmp_path):
     def peak(lines):
         path = tmp_path / f"{lines}.jsonl"

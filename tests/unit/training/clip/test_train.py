@@ -12,6 +12,8 @@ from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.clip.trainer import TrainConfig, Trainer
 from guidegen.training.data.dataset import CaptionedImages, Record
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -16,6 +16,8 @@ from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
 from guidegen.weights.store import sha256_file
 
+pytestmark = pytest.mark.slow
+
 TINY = {**SMALL, "ch": 32, "ch_mult": [1, 1, 1, 1], "z_channels": 8, "resolution": 32}
 
 
