@@ -197,7 +197,7 @@ def test_words_that_are_cut_off_are_said(ensemble, caplog):
 def test_a_long_rest_of_a_prompt_is_not_printed_whole(ensemble, caplog):
     text = " ".join(f"word{i}" for i in range(300))
     perceptor, _ = next(iter(ensemble))
-    encode_targets(perceptor, [candidate(text)], make_config({"prompt": text}))
+    encode_targets(perceptor, [candidate(text)])
     (message,) = caplog.messages
     assert len(message) < 250
     assert "word299" in message
