@@ -7,6 +7,7 @@ Run directories lie in the batch folder, which all machines must see under the s
 
 import logging
 import os
+import secrets
 import signal
 import threading
 import time
@@ -81,6 +82,7 @@ class Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address is None:  # whoever reaches a cluster's ports may run code on it
             os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         with _own_handlers():
             import ray
 
@@ -112,7 +114,7 @@ class Ray:
                 logging_level=logging.ERROR,
                 **options,
             )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # a start that takes too long is a bare one
             where = self.address or "this machine"
             why = " ".join(str(error).split())
             raise GuidegenError(f"no Ray cluster at {where}: {why[:200]}") from None

@@ -302,3 +302,19 @@ def test_a_terminal_gets_a_bar():
     assert "\r" in file.getvalue()
     assert "a red apple" in file.getvalue()
     assert "loss=" in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1, "seconds": "x"}', '{"step": 1, "seconds": 1e400}',
+        '{"step": 1, "seconds": -5}',
+        '{"step": 1, "seconds": [1]}', '{"step": 1}', '{"step": "1"}', '{"step": 1e99}', "[1]", "7",
+        "[" * 100_000, '{"step": ' * 50_000, "\x00",
+    ],
+)  # fmt: skip
+def test_crafted_lines_of_an_earlier_run_do_no_harm(tmp_path, line):
+    path = tmp_path / "steps.jsonl"
+    path.write_text(f'{line}\n{{"step": 0, "seconds": 2.0}}\n')
+    Jsonl(path, resume_at=5).close()
+    assert '"step": 0' in path.read_text()
