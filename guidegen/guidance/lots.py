@@ -42,21 +42,25 @@ def share_micro_batches(evaluator: LossEvaluator, latents: Latents) -> None:
     cutouts = evaluator.sample_cutouts()
     for candidate, state in zip(evaluator.candidates, states, strict=True):
         candidate.rng.set_state(state)
-    apart = _gradients(evaluator, latents, cutouts)
+    # also of terms that do not count from the start on
+    moments = evaluator.objective.moments()
+    apart = [part for at in moments for part in _gradients(evaluator, latents, cutouts, at)]
     budget.group = most
-    together = _gradients(evaluator, latents, cutouts)
+    together = [part for at in moments for part in _gradients(evaluator, latents, cutouts, at)]
     same = all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
     if not same:
         budget.group = 1
     log.info("candidates go through CLIP %s", f"{budget.group} at a time" if same else "one by one")
 
 
-def _gradients(evaluator: LossEvaluator, latents: Latents, cutouts: Any) -> list[Tensor]:
+def _gradients(
+    evaluator: LossEvaluator, latents: Latents, cutouts: Any, progress: float
+) -> list[Tensor]:
     own = {
         name: value.detach().clone().requires_grad_(value.is_floating_point())
         for name, value in latents.items()
     }
-    images, losses = evaluator.evaluate_all(own, cutouts, 0.0, backward=True)
+    images, losses = evaluator.evaluate_all(own, cutouts, progress, backward=True)
     grads = [leaf.grad for leaf in floating(own).values() if leaf.grad is not None]
     return [images, losses["total"], *grads]
 

@@ -88,6 +88,12 @@ class Objective:
         """Name -> weight of every term when a share `progress` of the run is over."""
         return {term.name: term.schedule.weight_at(progress) for term in self.terms}
 
+    def moments(self) -> list[float]:
+        """Shares of the run at which, taken together, every term counts in full; 0 is the first."""
+        terms = [term.schedule for term in self.terms]
+        later = {(term.begin + term.end) / 2 for term in terms if term.begin > 0}
+        return [0.0, *sorted(later)]
+
     def begin(self, latents: Latents) -> "Objective":
         """The objective of a run that begins at these latents, or was moved there."""
         return self._with(

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from guidegen.guidance import lots
 from guidegen.guidance.lots import share_micro_batches
+from guidegen.guidance.objective import Term
 from guidegen.guidance.search import best_of
+from guidegen.prompt.loss_terms import LossTerm
 from tests.helpers.fakes import TinyPerceptor
 from tests.helpers.loops import make_loop
 
@@ -31,6 +35,21 @@ def shared(made, start=None):
 
 def test_candidates_whose_bits_depend_on_company_go_one_by_one():
     assert shared(loop(Jealous())) == 1
+
+
+class Neighbourly:
+    """A loss that is another in company."""
+
+    def image_loss(self, decoded):
+        return decoded.images.mean((1, 2, 3)) * len(decoded.images)
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.5])
+def test_a_term_that_depends_on_company_is_found_whenever_it_counts(begin):
+    made = loop()
+    term = Term(LossTerm("neighbourly", 1.0, begin, 1.0), Neighbourly())
+    objective = replace(made.evaluator.objective, terms=(term,))
+    assert shared(made.but(objective=objective)) == 1
 
 
 @pytest.mark.parametrize(("batch", "group"), [(32, 2), (16, 2), (8, 1), (4, 1)])
