@@ -1,5 +1,6 @@
 """Convolutions for guidance: folded batch norm, and backward to the input by forward kernels."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -101,7 +102,7 @@ class _Pointwise(nn.Module):
         weight, bias = folded(conv, norm)
         self.register_buffer("weight", weight.flatten(1).to(precision))
         self.register_buffer("bias", bias.to(precision))
-        self.act: nn.Module = norm.act
+        self.act = _new_result(norm.act)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.act(F.linear(x.reshape(-1, x.shape[-1]), self.weight, self.bias))
@@ -121,7 +122,7 @@ class _Depthwise(nn.Module):
         self.register_buffer("flipped", weight.flip(2, 3).contiguous().to(precision))
         self.register_buffer("bias", bias.to(precision))
         self.conv = _Shape(conv)
-        self.act: nn.Module = norm.act
+        self.act = _new_result(norm.act)
 
     def forward(self, x: Tensor) -> Tensor:
         around = self.conv.around(x.shape[1], x.shape[2])
@@ -144,7 +145,7 @@ class _Stem(nn.Module):
         self.register_buffer("weight", weight.to(precision, memory_format=torch.channels_last))
         self.register_buffer("bias", bias.to(precision))
         self.conv = _Shape(conv)
-        self.act: nn.Module = norm.act
+        self.act = _new_result(norm.act)
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.pad(images, self.conv.around(*images.shape[-2:]))
@@ -172,6 +173,41 @@ class _Shape:
         out = -(-side // self.stride)
         missing = max((out - 1) * self.stride + self.kernel - side, 0)
         return missing // 2, missing - missing // 2
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Every `stride`-th input of a strided convolution: they meet the same taps of the kernel.
+
+    Attributes:
+        taps: of the kernel turned round.
+        first: the first input.
+        skipped: outputs of the full convolution of the gradient with these taps that come before.
+    """
+
+    taps: slice
+    first: int
+    skipped: int
+
+
+def _phases(side: int, kernel: int, stride: int, before: int) -> list[_Phase]:
+    """The phases of one axis with `before` zeros ahead of it, without those that meet no tap.
+
+    Input i meets tap t of output o where i + before = stride * o + t.
+    """
+    found = []
+    for first in range(min(stride, side)):
+        skipped, tap = divmod(first + before, stride)
+        # turned round, tap t stands at kernel - 1 - t: the last of this phase comes first
+        last = kernel - 1 - (kernel - 1 - tap) // stride * stride - tap if tap < kernel else kernel
+        if last < kernel:
+            found.append(_Phase(slice(last, kernel, stride), first, skipped))
+    return found
+
+
+def _new_result(act: nn.Module) -> nn.Module:
+    """ReLU6 that writes a new tensor: PyTorch's in-place one clamps into a new one and copies."""
+    return nn.ReLU6() if isinstance(act, nn.ReLU6) else act
 
 
 class _DepthwiseConv(torch.autograd.Function):
@@ -208,14 +244,19 @@ class _DepthwiseConv(torch.autograd.Function):
         k, stride = flipped.shape[-1], ctx.stride
         left, right, top, bottom = ctx.around
         groups = grad.shape[1]
-        if stride == 1 and left == right and top == bottom:
+        if stride == 1 and left == right < k and top == bottom < k:
             seen = F.conv2d(grad, flipped, None, 1, (k - 1 - top, k - 1 - left), 1, groups)
         else:
-            # zeros between the gradients, and around them as far as the kernel reaches
-            height, width = (side + k - 1 for side in ctx.size)
-            spread = grad.new_zeros(len(grad), height, width, groups).permute(0, 3, 1, 2)
-            spread[..., k - 1 - top :: stride, k - 1 - left :: stride][
-                ..., : grad.shape[2], : grad.shape[3]
-            ] = grad
-            seen = F.conv2d(spread, flipped, None, 1, 0, 1, groups)
+            height, width = ctx.size
+            rows, columns = _phases(height, k, stride, top), _phases(width, k, stride, left)
+            seen = grad.new_zeros(len(grad), height, width, groups).permute(0, 3, 1, 2)
+            for row in rows:
+                for column in columns:
+                    part = flipped[..., row.taps, column.taps]
+                    reach = part.shape[2] - 1, part.shape[3] - 1
+                    full = F.conv2d(grad, part, None, 1, reach, 1, groups)
+                    full = full[..., row.skipped :, column.skipped :]
+                    place = seen[..., row.first :: stride, column.first :: stride]
+                    h, w = min(full.shape[2], place.shape[2]), min(full.shape[3], place.shape[3])
+                    place[..., :h, :w] = full[..., :h, :w]
         return seen, None, None, None, None, None
