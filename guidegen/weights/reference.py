@@ -2,11 +2,7 @@
 
 import contextlib
 import io
-import sys
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,25 +51,8 @@ class TamingVQGAN(nn.Module):
 
 def biggan(config: Mapping[str, Any]) -> Any:
     """`pytorch_pretrained_biggan`'s BigGAN-deep; random weights, some as memory had them."""
-    package = biggan_package()
-    return package.BigGAN(package.BigGANConfig.from_dict(dict(config)))
+    # importing `model` runs the package's `__init__`, which needs scipy
+    from pytorch_pretrained_biggan.config import BigGANConfig
+    from pytorch_pretrained_biggan.model import BigGAN
 
-
-def biggan_package() -> ModuleType:
-    """`pytorch_pretrained_biggan.model`, also where scipy is missing.
-
-    The package's `__init__` imports scipy, for a function that nobody needs here, and does not
-    declare it; its `model` does not.
-    """
-    name = "pytorch_pretrained_biggan"
-    try:
-        return import_module(f"{name}.model")
-    except ModuleNotFoundError as error:
-        spec = find_spec(name)
-        if error.name != "scipy" or spec is None:
-            raise
-    sys.modules[name] = module_from_spec(spec)  # its path, without what it runs
-    try:
-        return import_module(f"{name}.model")
-    finally:
-        del sys.modules[name]
+    return BigGAN(BigGANConfig.from_dict(dict(config)))
