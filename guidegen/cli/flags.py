@@ -22,12 +22,16 @@ _GROUPS = {
     "Optimisation": (
         "lr", "lr_end", "optimizer", "distance", "loss", "prior", "init_weight", "ema", "starts",
     ),
-    "Cutouts": ("cutouts", "cutout_batch", "cutout_method", "cutout_noise"),
+    "Cutouts": (
+        "cutouts", "cutout_batch", "cutout_method", "cutout_noise", "cutout_whole", "cutout_scale",
+        "cutout_shift",
+    ),
     "Camera": ("zoom", "shift", "rotate", "move_every"),
     "Further settings": (),
 }  # fmt: skip
 _FIRST = (
-    "negative", "seed", "size", "steps", "generator", "preset", "init_image", "out", "video",
+    "negative", "seed", "size", "steps", "generator", "preset", "init_image", "start_from", "out",
+    "video",
 )  # fmt: skip
 _OF_FIELD = {
     field: Group(name, sort_key=number)
@@ -37,7 +41,10 @@ _OF_FIELD = {
 # Flags of a call that stand among the common ones.
 _COMMON_CALLS = frozenset({"count", "force", "quiet"})
 # Settings whose default is the generator's own.
-_GENERATORS = frozenset({"steps", "cutouts", "cutout_noise", "starts", "size", "lr"})
+_GENERATORS = frozenset(
+    {"steps", "cutouts", "starts", "size", "lr", "start_from"}
+    | {"cutout_noise", "cutout_whole", "cutout_scale", "cutout_shift"}
+)
 _KINDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeGuard
 
 from guidegen.utils.files import write_atomic
 
@@ -40,6 +40,9 @@ class Settings(TypedDict, total=False):
     cutout_batch: int
     cutout_method: Literal["views", "big-sleep", "vqgan-clip"]
     cutout_noise: float
+    cutout_whole: float
+    cutout_scale: str
+    cutout_shift: float
     starts: int
     size: int | str | tuple[int, int]
     lr: float
@@ -55,6 +58,7 @@ class Settings(TypedDict, total=False):
     rotate: float
     move_every: int
     init_image: "Pictured"
+    start_from: str
     device: str
     precision: _Precision
     generator_precision: _Precision
@@ -80,7 +84,8 @@ def plain(settings: Settings) -> dict[str, Any]:
         fields["size"] = "x".join(map(str, size))
     if isinstance(shift := fields.get("shift"), tuple):
         fields["shift"] = ",".join(map(str, shift))
-    if _loaded(start := fields.get("init_image")):
+    start = fields.get("init_image")
+    if _loaded(start):
         fields["init_image"] = _file_of(start)
     if "image_prompt" in fields:
         given = fields["image_prompt"]
@@ -89,7 +94,7 @@ def plain(settings: Settings) -> dict[str, Any]:
     return fields
 
 
-def _loaded(value: object) -> bool:
+def _loaded(value: object) -> "TypeGuard[Image.Image]":
     """Whether it is a PIL image; without loading PIL to know that it is none."""
     return hasattr(value, "save") and hasattr(value, "getbbox")
 
