@@ -2,10 +2,12 @@ import pytest
 import torch
 
 from guidegen.clip.perceptor import Ensemble
-from guidegen.guidance.search import prefer, rank
+from guidegen.guidance import search
+from guidegen.guidance.search import best_of, prefer, rank
 from guidegen.interfaces import Candidate, Entry
 from guidegen.prompt.grammar import parse_prompt
 from tests.helpers.fakes import TinyPerceptor
+from tests.helpers.loops import make_loop
 
 
 class Colours:
@@ -78,3 +80,43 @@ def test_what_is_pushed_away_asks_for_nothing():
     vocabulary = Colours([RED, GREEN, BLUE, PINK, "cat", "dog"])
     wanted = prefer(ONE, vocabulary, [candidate("cat|dog:-1|cat:0.5")])[0]
     assert [phrase.text for phrase in wanted.phrases] == ["cat"]
+
+
+def test_a_score_mixes_the_phrase_its_head_noun_and_the_whole_prompt(monkeypatch):
+    asked = []
+
+    def fake(ensemble, vocabulary, texts):
+        asked.extend(texts)
+        rng = torch.Generator().manual_seed(5)
+        return torch.randn(len(texts), 4, generator=rng)
+
+    monkeypatch.setattr(search, "rank", fake)
+    text = "a red apple on a blue background|a big dog|fog:-1|a Big dog"
+    (found,) = prefer(ONE, Colours([RED, GREEN, BLUE, PINK]), [candidate(text)])
+    phrases = [phrase.text for phrase in found.phrases]
+    assert asked == [*phrases, *(p.split()[-1] for p in phrases), asked[-1]]
+    assert asked[-1] == "a red apple on a blue background, a big dog, a Big dog"
+    assert len(phrases) == len({phrase.lower() for phrase in phrases}) == 2
+    assert found.backdrop == "blue"
+    ranked = fake(None, None, list(asked))
+    mixed = ranked[:2] + 0.4 * ranked[2:4] + 0.3 * ranked[4:]
+    wanted = (mixed - mixed.mean(1, keepdim=True)) / mixed.std(1, keepdim=True)
+    assert torch.allclose(found.scores, wanted, atol=1e-6)
+    assert prefer(ONE, Colours([RED, GREEN, BLUE, PINK]), [candidate("dog")])[0].backdrop == ""
+
+
+def test_the_best_start_is_the_one_with_the_lowest_loss_through_the_same_views():
+    words, seeds = [RED, BLUE], [7, 8]
+    loop = make_loop(words, seeds)
+    chosen = best_of(loop.evaluator, 5)["pixels"]
+    for b in range(2):
+        # the same numbers again, in the same order: five starts, then the views
+        evaluator = make_loop(words, seeds).evaluator
+        starts = evaluator.generator.init(5, rngs=[evaluator.candidates[b].rng] * 5)["pixels"]
+        cutouts = evaluator.sample_cutouts(range(b, b + 1))
+        losses = [
+            evaluator.evaluate({"pixels": s[None]}, cutouts, range(b, b + 1), backward=False)[1]
+            for s in starts
+        ]
+        best = torch.stack([loss["clip"] for loss in losses]).argmin()
+        assert torch.equal(chosen[b], starts[best].clamp(0, 1))
