@@ -102,7 +102,6 @@ class Ray:
         options: dict[str, Any] = {}
         if self.address is None:
             options["include_dashboard"] = False
-            options["_node_ip_address"] = "127.0.0.1"  # else it listens on all interfaces
             if self.workers and not _gpus():
                 # as many as were asked for, also beyond the cores
                 options["num_cpus"] = max(os.cpu_count() or 1, self.workers * (self.cores or 1))
