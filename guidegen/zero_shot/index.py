@@ -1,6 +1,6 @@
 """The kept features of a folder's pictures: one SQLite file, safe against crashes and company.
 
-Vectors lie in half precision in chunks of 4096 rows, each chunk one value of a table; a picture
+Vectors lie in half precision in chunks of 1024 rows, each chunk one value of a table; a picture
 names its row. So a query reads chunk after chunk, in little memory and without an approximation,
 and a change touches the rows that it is about. SQLite keeps what was committed whatever kills the
 process, and lets several processes read and write. Torch does the arithmetic.
@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from guidegen.errors import OutputError
 
 log = logging.getLogger(__name__)
 
-CHUNK = 4096
+CHUNK = 1024
 _FORMAT = "1"
 # Seconds that a process waits for another one's write.
 _PATIENCE = 60.0
@@ -129,8 +130,7 @@ class Index:
             self._forget(list(found))
             vectors = {p: v for p, (_, v) in found.items() if isinstance(v, Tensor)}
             rows = dict(zip(vectors, self._take_rows(len(vectors)), strict=True))
-            for path, row in rows.items():
-                self._write_vector(row, vectors[path])
+            self._write_vectors({row: vectors[path] for path, row in rows.items()})
             self._base.executemany(
                 "INSERT INTO pictures VALUES (?, ?, ?, ?, ?)",
                 [
@@ -148,14 +148,16 @@ class Index:
             self._forget(paths)
 
     def _forget(self, paths: Sequence[str]) -> None:
-        nothing = torch.full((self.dim,), math.nan)
+        freed = []
         for path in map(os.fsencode, paths):
             found = self._base.execute(
                 "DELETE FROM pictures WHERE path = ? RETURNING row", (path,)
             ).fetchone()
             if found and found[0] is not None:
-                self._write_vector(found[0], nothing)
-                self._base.execute("INSERT INTO free_rows VALUES (?)", found)
+                freed.append(found[0])
+        self._base.executemany("INSERT INTO free_rows VALUES (?)", [(row,) for row in freed])
+        # not-a-number is near to nothing, so that an empty row is never found
+        self._write_vectors(dict.fromkeys(freed, torch.full((self.dim,), math.nan)))
 
     def _take_rows(self, count: int) -> list[int]:
         query = "SELECT row FROM free_rows ORDER BY row LIMIT ?"
@@ -168,21 +170,24 @@ class Index:
         ).fetchone()[0]
         return rows + list(range(last + 1, last + 1 + count - len(rows)))
 
-    def _write_vector(self, row: int, vector: Tensor) -> None:
-        chunk, place = divmod(row, CHUNK)
-        if not self._base.execute("SELECT 1 FROM chunks WHERE id = ?", (chunk,)).fetchone():
-            # not-a-number is near to nothing, so that an empty row is never found
-            empty = torch.full((CHUNK, self.dim), math.nan, dtype=torch.float16)
-            self._base.execute("INSERT INTO chunks VALUES (?, ?)", (chunk, _bytes(empty)))
-        with self._base.blobopen("chunks", "vectors", chunk) as blob:
-            blob.seek(place * self.dim * 2)
-            blob.write(_bytes(vector.half()))
+    def _write_vectors(self, vectors: Mapping[int, Tensor]) -> None:
+        """Write rows; each chunk that they lie in is read and written once."""
+        for chunk, rows in groupby(sorted(vectors), key=lambda row: row // CHUNK):
+            query = "SELECT vectors FROM chunks WHERE id = ?"
+            found = self._base.execute(query, (chunk,)).fetchone()
+            kept = torch.full((CHUNK, self.dim), math.nan, dtype=torch.float16)
+            if found:
+                kept = _vectors(found[0], self.dim)
+            for row in rows:
+                kept[row % CHUNK] = vectors[row]
+            self._base.execute(
+                "INSERT OR REPLACE INTO chunks VALUES (?, ?)", (chunk, kept.numpy().tobytes())
+            )
 
     def chunks(self) -> Iterator[tuple[int, Tensor]]:
         """(first row, vectors [CHUNK, dim] float32) of all chunks; not-a-number in empty rows."""
         for chunk, data in self._base.execute("SELECT id, vectors FROM chunks ORDER BY id"):
-            vectors = torch.frombuffer(bytearray(data), dtype=torch.float16)
-            yield chunk * CHUNK, vectors.view(CHUNK, self.dim).float()
+            yield chunk * CHUNK, _vectors(data, self.dim).float()
 
     def nearest(self, query: Tensor, count: int) -> list[tuple[str, float]]:
         """The pictures whose features are nearest to one, exactly.
@@ -241,5 +246,5 @@ def index_path(folder: Path, digest: str) -> Path:
     return kept / f"{place}{name}"
 
 
-def _bytes(values: Tensor) -> bytes:
-    return values.contiguous().numpy().tobytes()
+def _vectors(data: bytes, dim: int) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.float16).view(CHUNK, dim)
