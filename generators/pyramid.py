@@ -93,7 +93,7 @@ class Pyramid:
     def _strength(self, side: int) -> float:
         """Deviation of the start's noise in a layer."""
         if self.start == "noise":
-            return 0.3 / self.rates[side] / math.sqrt(side)
+            return float(0.3 / self.rates[side] / math.sqrt(side))
         # blotches that no eye sees: enough for every seed to end in another picture
         return 0.03 if 1 < side <= 8 else 0.0
 

@@ -50,4 +50,5 @@ def l2_attack(
 
 
 def _norms(x: Tensor) -> Tensor:
-    return x.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
+    norms: Tensor = x.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
+    return norms
