@@ -188,16 +188,18 @@ def robust(
 
 
 @app.command
-def slim(model: Path, out: Path, /) -> None:
+def slim(model: Path, out: Path, /, *, size: int | None = None) -> None:
     """Write the image tower alone, for a model whose text tower is that of the embedded CLIP.
 
     Args:
         model: folder that `robust` made.
         out: folder to write; it works as --perceptor local-dir:OUT.
+        size: side of the pictures in pixels that it is to see, best the one that it trained at
+            longest; by default what the model says.
     """
     from guidegen.training.clip.model import save_image_tower
 
-    save_image_tower(model, out)
+    save_image_tower(model, out, size=size)
 
 
 @app.command

@@ -132,11 +132,17 @@ def load_folder(folder: Path) -> tuple[Any, Any, str]:
 
 
 def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, str]:
-    """The embedded CLIP with another image tower of the same architecture."""
+    """The embedded CLIP with another image tower of the same architecture.
+
+    The tower is convolutional, so it may be one for pictures of another side.
+    """
     from safetensors.torch import load_file
 
     path, whole = folder / IMAGE_TOWER, embedded("clip")
-    if config != read_config(whole):
+    side = square_side(config["vision_cfg"].get("image_size"))
+    own = read_config(whole)
+    own["vision_cfg"]["image_size"] = config["vision_cfg"]["image_size"]
+    if config != own:
         raise WeightsError(f"{folder / _CONFIG} is of another architecture than the embedded CLIP")
     _shapes(path)
     model, tokenizer, digest = load_folder(whole)
@@ -145,6 +151,7 @@ def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, s
     except RuntimeError as error:
         raise WeightsError(f"can't load {path}: {_line(error)}") from None
     _check_finite(model, path)
+    model.visual.preprocess_cfg = {**model.visual.preprocess_cfg, "size": (side, side)}
     both = digest + folder_digest(folder)
     return model, tokenizer, hashlib.sha256(both.encode()).hexdigest()
 

@@ -126,7 +126,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     return model.eval(), open_clip.get_tokenizer(name)
 
 
-def save_image_tower(folder: Path, out: Path) -> None:
+def save_image_tower(folder: Path, out: Path, *, size: int | None = None) -> None:
     """Write what of a model folder differs from the embedded CLIP: its image tower.
 
     The text tower is most of a model's bytes, and one that adversarial training left as it was need
@@ -135,6 +135,8 @@ def save_image_tower(folder: Path, out: Path) -> None:
     Args:
         folder: a whole model, as `save_model` writes it.
         out: folder to write; a model card in it is kept.
+        size: side of the pictures in pixels that it is to see, which is the one that it trained at
+            longest; None is what the model says.
 
     Raises:
         WeightsError: its text tower is not the embedded one's.
@@ -154,9 +156,12 @@ def save_image_tower(folder: Path, out: Path) -> None:
     }
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / IMAGE_TOWER, save(tower, metadata={"format": "pt"}))
-    for name in (CONFIG, "curves.jsonl"):
-        if (folder / name).is_file():
-            write_atomic(out / name, (folder / name).read_bytes())
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if size is not None:
+        config["model_cfg"]["vision_cfg"]["image_size"] = size
+    write_atomic(out / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    if (folder / "curves.jsonl").is_file():
+        write_atomic(out / "curves.jsonl", (folder / "curves.jsonl").read_bytes())
 
 
 def load_text_tower(model: Any, folder: Path) -> None:

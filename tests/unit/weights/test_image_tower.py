@@ -55,6 +55,14 @@ def test_a_slim_folder_is_the_whole_model_without_its_text_tower(whole, slim):
     assert other.digest not in (plain.digest, one.digest)
 
 
+def test_a_tower_may_see_smaller_pictures_than_the_embedded_one(whole, tmp_path):
+    clip.save_image_tower(whole, tmp_path / "small", size=64)
+    small = load(tmp_path / "small")
+    assert small.input_size == 64
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(small.encode_image(picture), load(whole).encode_image(picture))
+
+
 def test_a_changed_tower_changes_the_digest(slim, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(slim, other)
