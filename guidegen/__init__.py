@@ -56,8 +56,9 @@ _LAZY = {
 }
 
 
+# a str is a sequence of str as well: the first overload that fits wins
 @overload
-def generate(
+def generate(  # type: ignore[overload-overlap]
     prompt: str,
     *,
     stop: "Stop | None" = None,

@@ -56,11 +56,12 @@ def search(
     if duplicates is not None and not 0 < duplicates <= 1:
         raise ConfigError(f"--duplicates: a cosine above 0, up to 1, not {duplicates}")
     from guidegen.zero_shot import search as engine
+    from guidegen.zero_shot.models import open_clip_model
 
     engine.check_folder(folder)
     if duplicates is None:
         engine.check_query(text, image)
-    model = engine.open_clip_model(perceptor, device)
+    model = open_clip_model(perceptor, device)
     index = engine.open_index(folder, model)
     try:
         if update:

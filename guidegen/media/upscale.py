@@ -124,7 +124,7 @@ class Upscaler:
     def enlarge_floats(self, images: Images, factor: int) -> Images:
         """Enlarge [n, 3, h, w] in one piece, to values about in [0, 1]."""
         with autocast(self.device, self.precision):
-            large = self._net(images.contiguous(memory_format=torch.channels_last)).float()
+            large: Tensor = self._net(images.contiguous(memory_format=torch.channels_last)).float()
         if factor == _FOUR:
             return large
         size = (factor * images.shape[-2], factor * images.shape[-1])

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from guidegen.errors import InputImageError, OutputError
-from guidegen.media.decode import decode, opened
+from guidegen.media.decode import decode
+from guidegen.media.files import opened
 from guidegen.media.upscale import NAME, check_upscale, load_upscaler
 from guidegen.utils.files import write_atomic
 

@@ -228,7 +228,8 @@ def _lengths_fit(path: Path) -> bool:
     except Exception:  # torch reads it all then, which compares lengths, and says what is wrong
         return False
     for name, storage in storages.items():
-        if spans.get(places[name]) != storage.nbytes():
+        place = places[name]
+        if place is None or spans.get(place) != storage.nbytes():
             raise WeightsError(
                 f"{path} is damaged: the data of {name} is not as long as it says; get it again"
             )

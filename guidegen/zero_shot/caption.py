@@ -5,7 +5,7 @@ as the whole comes nearer to the picture. Source of the way: CLIP Interrogator b
 (https://github.com/pharmapsychotic/clip-interrogator).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def compose(model: CLIPPerceptor, feature: Tensor, names: Sequence[str]) -> tupl
         The prompt, and its cosine to the picture.
     """
     prompt, similarity = _nearest(model, feature, names[:1])
-    steps = [
+    steps: list[Callable[[str], list[str]]] = [
         lambda text: [f"{colour} {text}" for colour in _COLOURS if colour not in text.split()],
         *[lambda text: [f"{text}, {name}" for name in names if name not in text]] * (_MOST - 1),
         lambda text: [frame.format(text) for frame in _FRAMES],

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from guidegen.clip.perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError, GuidegenError, InputImageError
-from guidegen.media.decode import opened
+from guidegen.media.files import opened
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.runs import metadata
 from guidegen.zero_shot.labels import read_template, text_classifier
