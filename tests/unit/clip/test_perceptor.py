@@ -540,7 +540,7 @@ def test_specs_that_make_no_sense_together(folder):
     spec = f"local-dir:{folder}"
     with pytest.raises(ConfigError, match="twice"):
         check_specs([spec, f"{spec}@2"])
-    with pytest.raises(ConfigError, match="no perceptor"):
+    with pytest.raises(ConfigError, match="none is given"):
         check_specs([])
     with pytest.raises(ConfigError, match="too big"):
         check_specs([f"{spec}@1e308", "embedded@1e308"])
