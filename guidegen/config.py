@@ -69,6 +69,10 @@ _FIRST_SETTINGS = (
     "prior", "init_weight", "ema", "zoom", "shift", "rotate", "move_every", "init_image", "device",
     "precision", "generator_precision",
 )  # fmt: skip
+# What settings that came later amount to in runs from before there were any.
+_AS_BEFORE = {
+    "cutout_whole": 0.5, "cutout_scale": "0.5,0.95", "cutout_shift": 0.0, "start_from": "none",
+}  # fmt: skip
 
 
 class _Model(BaseModel):
@@ -340,6 +344,9 @@ class RunConfig(RunSettings, PictureConfig):
             models: name -> digest of the weights in use; they change the pixels too.
         """
         fields = self._deciding(mode="json")
+        for name, value in _AS_BEFORE.items():
+            if fields.get(name) == value:
+                del fields[name]
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ import guidegen
 def test_the_public_names_are_these():
     assert guidegen.__all__ == [
         "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-        "generate", "stream",
+        "caption", "classify", "embed", "generate", "score", "search", "stream", "upscale",
     ]  # fmt: skip
 
 
