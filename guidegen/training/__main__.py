@@ -132,6 +132,7 @@ def robust(
     /,
     *,
     start: Path | None = None,
+    begin: Path | None = None,
     state: Path | None = None,
     steps: int = 6000,
     sizes: tuple[int, ...] = (64, 96, 128),
@@ -155,6 +156,8 @@ def robust(
         data: captioned images: zip, folder with captions.jsonl, or name.png beside name.txt.
         out: model folder to write, again at every evaluation.
         start: model folder to start from; by default the embedded CLIP.
+        begin: folder whose image tower to begin with, to go on from one that is already robust;
+            `start` stays what FARE compares with.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
         sizes: sides of the pictures, rising.
@@ -179,7 +182,7 @@ def robust(
         late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
     )  # fmt: skip
     scores = robust_run.run(
-        data, out, start=start or embedded("clip"),
+        data, out, start=start or embedded("clip"), begin=begin,
         state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
         evaluate_every=evaluate_every, seed=seed, device=device,
     )  # fmt: skip

@@ -91,6 +91,8 @@ class RobustTrainer:
         data: source of batches.
         config: see `RobustConfig`.
         state_file: where the training state is kept; training goes on from it if it exists.
+        begin: an image tower of the same kind to begin with; by default the model's own, which FARE
+            compares with in any case.
         precision: of the tower's arithmetic.
     """
 
@@ -101,6 +103,7 @@ class RobustTrainer:
         config: RobustConfig,
         *,
         state_file: Path,
+        begin: Any = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
         self.model, self.data, self.config, self.state_file = model, data, config, state_file
@@ -109,7 +112,7 @@ class RobustTrainer:
         model.eval().requires_grad_(False)
         plain: Any = copy.deepcopy(model.visual)  # `averaged_model` overwrites the model's own
         self.original = NHWCEfficientNet(plain, precision=precision).requires_grad_(False)
-        self.tower = RobustTower(plain, precision=precision)
+        self.tower = RobustTower(plain if begin is None else begin, precision=precision)
         self.optimizer = torch.optim.AdamW(
             self.tower.parameters(), lr=config.lr, betas=(0.9, 0.98),
             weight_decay=config.weight_decay,

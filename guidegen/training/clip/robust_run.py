@@ -16,6 +16,7 @@ from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.clip.robust import RobustConfig, RobustTrainer
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
+from guidegen.weights.open_clip_weights import load_folder
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def run(
     out: Path,
     *,
     start: Path,
+    begin: Path | None = None,
     state_file: Path,
     config: RobustConfig,
     evaluate_every: int,
@@ -47,7 +49,12 @@ def run(
     cutouts = everything.images(128, tqdm(records, desc="reading", unit="image", mininterval=5))
     source = SceneBatches(cutouts, records, seed=seed)
     trainer = RobustTrainer(
-        model.to(where), source, config, state_file=state_file, precision=precision
+        model.to(where),
+        source,
+        config,
+        state_file=state_file,
+        precision=precision,
+        begin=None if begin is None else load_folder(begin)[0].visual.to(where),
     )
     evaluator = evaluate.Evaluator(everything, sample=64)
     scores: list[evaluate.Retrieval] = []

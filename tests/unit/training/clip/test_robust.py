@@ -143,3 +143,15 @@ def test_a_model_that_is_no_efficientnet_lite_is_refused_in_one_line(shapes, tmp
         )  # fmt: skip
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_may_begin_with_a_tower_that_is_robust_already(folder, train_set, tmp_path):
+    model, _ = clip.load_model(folder)
+    other = copy.deepcopy(model.visual)
+    with torch.no_grad():
+        other.head.proj.weight.mul_(-1)
+    source = SceneBatches(*train_set, seed=0)
+    made = RobustTrainer(model, source, config(), state_file=tmp_path / "s", begin=other)
+    pictures = torch.rand(2, 3, 32, 32)
+    plain = F.normalize(made.original((pictures - 0.5) / 0.5), dim=-1)
+    assert torch.allclose(made.tower(pictures), -plain, atol=1e-4)
