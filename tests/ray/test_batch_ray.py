@@ -111,7 +111,7 @@ def test_a_node_that_goes_takes_no_job_with_it(tmp_path, settings, cluster, exec
 
 def test_a_stop_drains_and_the_same_call_goes_on(tmp_path, settings, executor):
     path = words(tmp_path, [f"thing {n}" for n in range(5)])
-    long = {**settings, "steps": 2000, "size": "16", "save_every": 10_000}
+    long = {**settings, "steps": 300, "size": "16", "save_every": 10_000}
     folder = tmp_path / "ray"
     stop = Stop()
 
