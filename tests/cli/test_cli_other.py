@@ -169,6 +169,7 @@ def test_a_closed_pipe_is_quiet():
     assert process.stdout.strip() in ("141", "0")  # 0 where it wrote before the pipe closed
 
 
+@pytest.mark.slow
 def test_the_api_makes_one_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = {"steps": 1, "starts": 1, "cutouts": 1, "size": "64", "device": "cpu"}

@@ -37,6 +37,7 @@ def test_a_video_for_each_run(run, made):
     assert done.out.split() == [str(each.path / "video.mp4") for each in made]
 
 
+@pytest.mark.slow
 def test_side_by_side(run, made, tmp_path):
     runs = [each.path for each in made]
     done = run("video", *runs, *QUICK, "--side-by-side", "--out", "both.mp4", "--size", 32)
@@ -48,12 +49,14 @@ def test_side_by_side(run, made, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.slow
 def test_format_by_name_or_suffix(run, made, tmp_path, kind):
     assert run("video", made[0].path, *QUICK, "--format", kind).code == 0
     assert run("video", made[0].path, *QUICK, "-o", f"a.{kind}").code == 0
     assert (made[0].path / f"video.{kind}").read_bytes() == (tmp_path / f"a.{kind}").read_bytes()
 
 
+@pytest.mark.slow
 def test_morph(run, made, tmp_path):
     runs = [each.path for each in made]
     done = run("morph", *runs, *QUICK, "--loop", "--out", "m.mp4")

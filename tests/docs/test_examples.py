@@ -18,6 +18,7 @@ def load(name):
     return module
 
 
+@pytest.mark.slow
 def test_four_seeds_make_a_row_nearest_first(tmp_path, capsys):
     row = load("four_seeds").main("a red apple", **QUICK, out=tmp_path)
     assert row.size == (256, 64)
@@ -38,6 +39,7 @@ def test_a_run_is_watched_and_stopped_when_it_gets_no_better(tmp_path, capsys, m
     assert json.loads(run.read_text())["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_every_generator_without_a_download_draws(tmp_path):
     module = load("every_generator")
     assert {"collage", "fourier", "pixels", "vqgan/embedded"} <= set(module.names())
@@ -47,6 +49,7 @@ def test_every_generator_without_a_download_draws(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.slow
 def test_every_cell_of_the_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     notebook = json.loads(path.read_text(encoding="utf-8"))

@@ -76,6 +76,7 @@ def cut(path):
 
 @pytest.mark.parametrize("harm", [flip, cut, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("harmed", [1, 2])
+@pytest.mark.slow
 def test_a_damaged_state_falls_back_to_the_older(tmp_path, words, whole, harm, harmed):
     assert guidegen(*words, cwd=tmp_path, fail="step@33:1:kill")[0] == -signal.SIGKILL
     states = sorted(the_run(tmp_path).glob("state-*"))

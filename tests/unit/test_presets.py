@@ -182,6 +182,7 @@ def test_a_printed_config_names_preset_and_settings():
 
 
 @pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.slow
 def test_it_draws_with_weights_in_the_published_format(name, tmp_path, monkeypatch):
     generator = PRESETS[name]["generator"]
     if generator.startswith("biggan"):

@@ -35,6 +35,7 @@ def make(*configs, **options):
     return list(engine.generate(configs, **options))
 
 
+@pytest.mark.slow
 def test_a_prompt_becomes_a_picture_and_a_run_directory(tmp_path):
     (picture,) = make(config("a red apple", tmp_path, seed=3))
     assert picture.path == picture.run.path / "image.png"
@@ -54,12 +55,14 @@ def test_a_prompt_becomes_a_picture_and_a_run_directory(tmp_path):
     assert not np.array_equal(places[0], places[-1])
 
 
+@pytest.mark.slow
 def test_other_seeds_and_other_prompts_make_other_pictures(tmp_path):
     one = make(config("a cat", tmp_path, seed=1), write=False)[0]
     two = make(config("a cat", tmp_path, seed=2), write=False)[0]
     assert not np.array_equal(pixels(one), pixels(two))
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_the_finished_run(tmp_path):
     wanted = config("a red apple", tmp_path, seed=3)
     (first,) = make(wanted)
@@ -74,6 +77,7 @@ def test_the_same_command_finds_the_finished_run(tmp_path):
     assert fourth.reused
 
 
+@pytest.mark.slow
 def test_a_keyboard_interrupt_keeps_the_pictures_so_far(tmp_path):
     def impatient(step):
         if step.index == 3:
@@ -96,6 +100,7 @@ def test_a_keyboard_interrupt_keeps_the_pictures_so_far(tmp_path):
     assert picture.run.status == "finished"
 
 
+@pytest.mark.slow
 def test_wide_pictures_negatives_templates_and_the_cosine(tmp_path):
     (picture,) = make(
         config(
@@ -113,6 +118,7 @@ def test_wide_pictures_negatives_templates_and_the_cosine(tmp_path):
 
 
 @pytest.mark.parametrize("generator", ["pixels", "fourier"])
+@pytest.mark.slow
 def test_an_init_image_is_where_the_run_starts(tmp_path, generator):
     path = tmp_path / "start.png"
     Image.new("RGBA", (50, 80), (200, 40, 40, 255)).save(path)
@@ -123,6 +129,7 @@ def test_an_init_image_is_where_the_run_starts(tmp_path, generator):
     assert abs(pixels(moved) - pixels(start)).max() > 0
 
 
+@pytest.mark.slow
 def test_the_library_call_returns_image_and_run(tmp_path):
     picture = guidegen.generate("a red apple", seed=7, out=tmp_path, **QUICK)
     assert picture.image.size == (256, 256)
@@ -176,6 +183,7 @@ def test_resolved_configs_name_what_was_used():
     assert resolve(resolved) == resolved
 
 
+@pytest.mark.slow
 def test_a_picture_is_also_written_larger_and_that_is_what_out_names(tmp_path):
     wanted = config("a red apple", tmp_path / "apple.png", steps=1, starts=1, size="64")
     (plain,) = make(wanted)

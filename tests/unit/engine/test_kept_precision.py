@@ -18,6 +18,7 @@ class Impatient:
         pass
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_the_precision_that_it_began_with(tmp_path):
     config = make_config(
         {

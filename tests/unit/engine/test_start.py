@@ -33,6 +33,7 @@ def pixels(picture):
     return np.asarray(picture.image).astype(int)
 
 
+@pytest.mark.slow
 def test_the_run_starts_at_the_other_generators_picture(clip):
     laid = config(clip, generator="collage", steps=0, starts=1)
     (drawing,) = generate([laid], write=False)

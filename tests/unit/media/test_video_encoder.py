@@ -27,6 +27,7 @@ def encode(path, kind, count, *, fps=30, size=(48, 64), numbers=None, metadata=N
     return path
 
 
+@pytest.mark.slow
 def test_mp4_reads_back(tmp_path):
     path = encode(tmp_path / "a.mp4", MP4, 24, fps=24)
     found = frames(path)
@@ -44,6 +45,7 @@ def test_faststart_puts_the_index_in_front(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(47, 64), (48, 65), (17, 31)])
+@pytest.mark.slow
 def test_odd_sides_are_padded_by_their_edge(tmp_path, size):
     found = frames(encode(tmp_path / "a.mp4", MP4, 3, size=size))
     assert found.shape[1:3] == (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -53,6 +55,7 @@ def test_odd_sides_are_padded_by_their_edge(tmp_path, size):
 
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (12, 200, 90)])
+@pytest.mark.slow
 def test_colours_stay(tmp_path, colour):
     path = tmp_path / "a.mp4"
     with path.open("wb") as file:
@@ -63,11 +66,13 @@ def test_colours_stay(tmp_path, colour):
     assert np.abs(frames(path).astype(int) - colour).max() <= 4
 
 
+@pytest.mark.slow
 def test_one_frame(tmp_path):
     assert len(frames(encode(tmp_path / "a.mp4", MP4, 1))) == 1
 
 
 @pytest.mark.parametrize("kind", [MP4, LIVE_MP4])
+@pytest.mark.slow
 def test_metadata(tmp_path, kind):
     words = {"title": "a réd apple 苹果", "comment": "guidegen generate 'x y'", "description": "AI"}
     found = about(encode(tmp_path / "a.mp4", kind, 3, metadata=words))
@@ -75,6 +80,7 @@ def test_metadata(tmp_path, kind):
 
 
 @pytest.mark.parametrize(("name", "fps"), [("gif", 25), ("gif", 50), ("webp", 30)])
+@pytest.mark.slow
 def test_animations(tmp_path, name, fps):
     path = encode(tmp_path / f"a.{name}", KINDS[name], 12, fps=fps, size=(47, 63))
     with Image.open(path) as image:
@@ -128,6 +134,7 @@ def test_no_write_ends_within_the_head_of_a_fragment():
     assert whole >= heads[10][1]
 
 
+@pytest.mark.slow
 def test_a_live_file_plays_up_to_any_place(tmp_path):
     live = encode(tmp_path / "a.mp4", LIVE_MP4, 30)
     whole, shown = live.read_bytes(), frames(live)
@@ -156,6 +163,7 @@ def test_trim_leaves_a_whole_file_and_what_is_none(tmp_path):
         assert (tmp_path / "b").read_bytes() == data
 
 
+@pytest.mark.slow
 def test_finish_keeps_frames_and_metadata(tmp_path):
     live = encode(tmp_path / "a.mp4", LIVE_MP4, 20, metadata={"title": "t"})
     assert finish(live, tmp_path / "b.tmp") == 20
@@ -165,6 +173,7 @@ def test_finish_keeps_frames_and_metadata(tmp_path):
     assert about(tmp_path / "b.mp4")["title"] == "t"
 
 
+@pytest.mark.slow
 def test_prepend_takes_the_frames_before(tmp_path):
     earlier = encode(tmp_path / "a.mp4", LIVE_MP4, 20)
     with (tmp_path / "b.mp4").open("wb", buffering=0) as file:
@@ -180,6 +189,7 @@ def test_prepend_takes_the_frames_before(tmp_path):
     assert about(tmp_path / "b.mp4")["fps"] == 30
 
 
+@pytest.mark.slow
 def test_prepend_leaves_another_size_out(tmp_path):
     earlier = encode(tmp_path / "a.mp4", LIVE_MP4, 5)
     encoder = Encoder(io.BytesIO(), LIVE_MP4, 30)

@@ -22,6 +22,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_each_step_becomes_a_frame(tmp_path):
     video = live(tmp_path, metadata={"title": "a réd apple"})
     assert isinstance(video, Recorder)
@@ -36,6 +37,7 @@ def test_each_step_becomes_a_frame(tmp_path):
     assert data["duration"] == pytest.approx(61 / 30, abs=0.05)
 
 
+@pytest.mark.slow
 def test_its_own_row_only(tmp_path):
     video = live(tmp_path, row=1)
     list(record((step(i, rows=3) for i in range(5)), [video]))
@@ -44,6 +46,7 @@ def test_its_own_row_only(tmp_path):
         assert psnr(frame, step(i, rows=3).images[1]) > 36
 
 
+@pytest.mark.slow
 def test_every_third_step_and_the_last(tmp_path):
     video = live(tmp_path, every=3)
     list(record((step(i, total=20) for i in range(21)), [video]))
@@ -51,12 +54,14 @@ def test_every_third_step_and_the_last(tmp_path):
     assert [which(frame, total=20) for frame in found] == [0, 3, 6, 9, 12, 15, 18, 20]
 
 
+@pytest.mark.slow
 def test_a_long_run_fits_into_twenty_seconds(tmp_path):
     video = live(tmp_path, fps=2)
     list(record((step(i, total=400, size=(16, 16)) for i in range(401)), [video]))
     assert len(frames(tmp_path / "progress.mp4")) == 41
 
 
+@pytest.mark.slow
 def test_a_run_of_no_steps(tmp_path):
     list(record(iter([step(0, total=0)]), [live(tmp_path)]))
     assert len(frames(tmp_path / "progress.mp4")) == 1
@@ -67,6 +72,7 @@ def test_a_run_without_any_step_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_off_has_its_video(tmp_path):
     def breaking():
         yield from (step(i) for i in range(10))
@@ -78,6 +84,7 @@ def test_a_run_that_breaks_off_has_its_video(tmp_path):
     assert len(frames(tmp_path / "progress.mp4")) == 10
 
 
+@pytest.mark.slow
 def test_all_frames_so_far_are_in_the_part_before_it_is_closed(tmp_path):
     video = live(tmp_path)
     for i in range(20):
@@ -100,6 +107,7 @@ def killed(folder, last, monkeypatch):
     (folder / "progress.part.mp4").write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_frames(tmp_path, monkeypatch):
     killed(tmp_path, 30, monkeypatch)
     list(record((step(i) for i in range(20, 61)), [live(tmp_path, resume_at=20)]))
@@ -109,6 +117,7 @@ def test_a_resumed_run_goes_on_with_its_frames(tmp_path, monkeypatch):
     assert about(tmp_path / "progress.mp4")["duration"] == pytest.approx(61 / 30, abs=0.05)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_its_frames(tmp_path):
     list(record((step(i) for i in range(25)), [live(tmp_path)]))
     list(record((step(i) for i in range(24, 61)), [live(tmp_path, resume_at=24)]))
@@ -116,6 +125,7 @@ def test_an_interrupted_run_goes_on_with_its_frames(tmp_path):
     assert [which(frame) for frame in frames(tmp_path / "progress.mp4")] == list(range(61))
 
 
+@pytest.mark.slow
 def test_killed_while_it_took_the_frames_over(tmp_path, monkeypatch):
     killed(tmp_path, 30, monkeypatch)
     (tmp_path / "progress.part.mp4").rename(tmp_path / "progress.old.mp4")
@@ -125,6 +135,7 @@ def test_killed_while_it_took_the_frames_over(tmp_path, monkeypatch):
     assert [which(frame) for frame in frames(tmp_path / "progress.mp4")] == list(range(61))
 
 
+@pytest.mark.slow
 def test_an_earlier_part_that_can_not_be_read_costs_its_frames_only(tmp_path, caplog):
     (tmp_path / "progress.part.mp4").write_bytes(b"no video")
     with caplog.at_level(logging.WARNING):
@@ -134,6 +145,7 @@ def test_an_earlier_part_that_can_not_be_read_costs_its_frames_only(tmp_path, ca
     assert [which(frame) for frame in frames(tmp_path / "progress.mp4")] == list(range(20, 61))
 
 
+@pytest.mark.slow
 def test_a_run_from_the_start_replaces_what_lies_there(tmp_path):
     for name in ("progress.part.mp4", "progress.old.mp4", "progress.mp4"):
         (tmp_path / name).write_bytes(b"old")
@@ -143,6 +155,7 @@ def test_a_run_from_the_start_replaces_what_lies_there(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.slow
 def test_a_full_disk_is_reported_at_the_end_and_stops_nothing(tmp_path, monkeypatch, count):
     monkeypatch.setenv("GUIDEGEN_FAILPOINT", f"write@progress.part.mp4:{count}:enospc")
     video = live(tmp_path)
@@ -156,6 +169,7 @@ def test_a_full_disk_is_reported_at_the_end_and_stops_nothing(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("place", ["create", "fsync", "rename"])
+@pytest.mark.slow
 def test_a_full_disk_at_the_end_keeps_the_part(tmp_path, monkeypatch, place):
     monkeypatch.setenv("GUIDEGEN_FAILPOINT", f"{place}@progress.mp4:1:enospc")
     video = live(tmp_path)
@@ -174,6 +188,7 @@ def test_a_video_is_not_worth_the_run(tmp_path, caplog):
     assert "the run goes on" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_loop_waits_only_for_a_full_queue(tmp_path, monkeypatch):
     """64 frames and the one in the encoder's hands are taken while it does nothing."""
     released = threading.Event()

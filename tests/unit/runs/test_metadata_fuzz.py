@@ -36,6 +36,7 @@ _JSON = st.recursive(
     )
     | st.text()
 )
+@pytest.mark.slow
 def test_whatever_metadata_says_it_is_read_or_refused_and_its_command_is_printable(tmp_path, data):
     try:
         record = metadata.read(forged(tmp_path, data))

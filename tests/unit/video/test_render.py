@@ -74,6 +74,7 @@ def run(tmp_path):
     return make_run(tmp_path / "outputs")
 
 
+@pytest.mark.slow
 def test_from_the_start_to_the_picture(run, tmp_path):
     out = render([run], tmp_path / "v.mp4", QUICK)
     found = frames(out)
@@ -91,6 +92,7 @@ def test_from_the_start_to_the_picture(run, tmp_path):
     assert own_version() in data["description"]
 
 
+@pytest.mark.slow
 def test_linear_time_meets_the_stored_states(run, tmp_path):
     settings = VideoSettings(seconds=6, hold=0, fps=1, ease="linear")
     found = frames(render([run], tmp_path / "v.mp4", settings))
@@ -100,6 +102,7 @@ def test_linear_time_meets_the_stored_states(run, tmp_path):
 
 
 @pytest.mark.parametrize(("generator", "size"), [("collage", "96x72"), ("pixels", "64x48")])
+@pytest.mark.slow
 def test_another_height_and_an_odd_width(tmp_path, generator, size):
     run = make_run(tmp_path / "outputs", generator=generator, size=size, states=3)
     found = frames(render([run], tmp_path / "v.mp4", replace(QUICK, size=95)))
@@ -107,6 +110,7 @@ def test_another_height_and_an_odd_width(tmp_path, generator, size):
     assert psnr(found[-1], state(run, -1, (95, 127))) > 30
 
 
+@pytest.mark.slow
 def test_the_trajectory_of_a_single_state(tmp_path):
     run = make_run(tmp_path / "outputs", states=1)
     found = frames(render([run], tmp_path / "v.mp4", QUICK))
@@ -115,12 +119,14 @@ def test_the_trajectory_of_a_single_state(tmp_path):
         assert psnr(frame, state(run, 0, (48, 48))) > 34
 
 
+@pytest.mark.slow
 def test_a_video_of_one_frame_is_the_picture(run, tmp_path):
     found = frames(render([run], tmp_path / "v.mp4", replace(QUICK, seconds=0.01, hold=0)))
     assert len(found) == 1
     assert psnr(found[0], state(run, -1, (48, 48))) > 34
 
 
+@pytest.mark.slow
 def test_side_by_side_has_one_height(run, tmp_path):
     wide = make_run(tmp_path / "outputs", size="64x32", prompt="two", seed=3)
     found = frames(render([run, wide], tmp_path / "v.mp4", QUICK))
@@ -131,6 +137,7 @@ def test_side_by_side_has_one_height(run, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.slow
 def test_animations(run, tmp_path, kind):
     out = render([run], tmp_path / f"v.{kind}", replace(QUICK, fps=10, format=kind))
     with Image.open(out) as image:
@@ -139,6 +146,7 @@ def test_animations(run, tmp_path, kind):
         assert psnr(np.asarray(image.convert("RGB")), state(run, -1, (48, 48))) > 27
 
 
+@pytest.mark.slow
 def test_no_metadata_where_none_is_wanted(tmp_path):
     run = make_run(tmp_path / "outputs", metadata=False)
     data = about(render([run], tmp_path / "v.mp4", QUICK))
@@ -146,6 +154,7 @@ def test_no_metadata_where_none_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("generator", ["pixels", "fourier"])
+@pytest.mark.slow
 def test_a_thinned_trajectory_in_half_precision_shows_the_same_way(tmp_path, generator):
     whole = make_run(tmp_path / "whole", generator=generator, states=31)
     thin = make_run(tmp_path / "thin", generator=generator, states=31, keep=2**17)
@@ -186,6 +195,7 @@ def test_a_trajectory_of_something_else(run, tmp_path):
         render([run], tmp_path / "v.mp4", QUICK)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_shown_up_to_there(run, tmp_path):
     run.finish({}, status="interrupted")
     assert len(frames(render([run], tmp_path / "v.mp4", QUICK))) == 10
@@ -202,6 +212,7 @@ def test_other_weights_or_versions_are_told(tmp_path, caplog):
     assert "made by guidegen 0.0.1" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_video(run, tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_bytes(b"earlier")
     monkeypatch.setenv("GUIDEGEN_FAILPOINT", "fsync@v.mp4:1:enospc")
@@ -211,6 +222,7 @@ def test_a_full_disk_leaves_the_earlier_video(run, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["v.mp4"]
 
 
+@pytest.mark.slow
 def test_pictures_are_decoded_as_they_are_needed(run, tmp_path, monkeypatch):
     """At most a small batch of them is ever decoded ahead of the encoder."""
     decoded, ahead = [0], []
@@ -227,6 +239,7 @@ def test_pictures_are_decoded_as_they_are_needed(run, tmp_path, monkeypatch):
     assert max(ahead) <= 4
 
 
+@pytest.mark.slow
 def test_morph_through_latents(run, tmp_path):
     other = make_run(tmp_path / "outputs", prompt="b", seed=5)
     settings = VideoSettings(seconds=1, hold=0.25, fps=8)
@@ -249,6 +262,7 @@ def test_morph_through_latents(run, tmp_path):
     assert about(tmp_path / "m.mp4")["title"] == "a red dot to b"
 
 
+@pytest.mark.slow
 def test_morph_in_a_loop(run, tmp_path):
     other = make_run(tmp_path / "outputs", prompt="b", seed=5)
     settings = VideoSettings(seconds=1, hold=0.25, fps=8)
@@ -259,6 +273,7 @@ def test_morph_in_a_loop(run, tmp_path):
 
 
 @pytest.mark.parametrize("generator", ["collage", "pixels"])
+@pytest.mark.slow
 def test_morph_fades_what_has_no_latents_between(run, tmp_path, generator):
     other = make_run(tmp_path / "outputs", generator=generator, size="128x64", states=2)
     assert not fits(open_source(run), open_source(other))
@@ -285,6 +300,7 @@ def test_where_a_morph_goes(run, tmp_path):
     assert {place.parent for place in places} == {run.path.parent}
 
 
+@pytest.mark.slow
 def test_frames_are_enlarged(tmp_path):
     run = make_run(tmp_path, size="32", states=2)
     settings = VideoSettings(seconds=0.25, hold=0, fps=8, upscale=2)

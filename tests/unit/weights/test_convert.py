@@ -91,6 +91,7 @@ def test_each_published_vqgan_layout_is_imported(tmp_path, store, name):
 
 
 @pytest.mark.parametrize("name", BIGGAN_FAMILIES)
+@pytest.mark.slow
 def test_each_biggan_is_imported_with_the_config_beside_it(tmp_path, store, name):
     path = write_biggan(tmp_path / "in", name)
     import_checkpoint(path, name, store)
@@ -135,6 +136,7 @@ def test_half_precision_safetensors_under_a_wrapper(tmp_path, store, tiny, wrapp
     assert tensors.keys() == tiny[1].keys()
 
 
+@pytest.mark.slow
 def test_what_the_registry_says_of_the_real_files_can_be_built():
     lengths = {"biggan/deep-256": 234_411_737, "biggan/deep-512": 235_773_527}
     lengths["vqgan/coco"] = 296_030_214

@@ -71,6 +71,7 @@ def test_only_what_is_new_or_changed_is_looked_at_again(folder, tiny, picture):
     assert hits[0].similarity == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_broken_picture_is_told_once_and_a_bomb_is_one_line(folder, tiny):
     (folder / "broken.png").write_bytes(b"nothing")
     Image.new("1", (30000, 30000)).save(folder / "bomb.png")
@@ -171,6 +172,7 @@ def many(tmp_path, picture):
     return tmp_path / "many"
 
 
+@pytest.mark.slow
 def test_killed_while_indexing_nothing_that_was_kept_is_lost(many, tiny):
     process = start(many, tiny)
     for line in process.stdout:
@@ -186,6 +188,7 @@ def test_killed_while_indexing_nothing_that_was_kept_is_lost(many, tiny):
     assert len(guidegen.search(many, "a", perceptor=tiny, top=200)) == 120
 
 
+@pytest.mark.slow
 def test_two_indexers_at_once_lose_nothing(many, tiny):
     both = [start(many, tiny) for _ in range(2)]
     time.sleep(0.1)

@@ -103,6 +103,7 @@ def test_the_clean_pictures_original_embedding_is_what_fare_measures(folder, tra
     assert next(hard.run())["fare"] > 1e-3
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted(folder, train_set, tmp_path):
     whole = trainer(folder, train_set, tmp_path / "whole")
     list(whole.run())
@@ -118,6 +119,7 @@ def test_resumed_equals_uninterrupted(folder, train_set, tmp_path):
         assert torch.equal(value, theirs[name]), name
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_model_and_its_curves(folder, shapes, tmp_path):
     out = tmp_path / "robust"
     scores = robust_run.run(
