@@ -16,6 +16,7 @@ from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.clip.robust import RobustConfig, RobustTrainer
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
+from guidegen.training.progress import running_means
 from guidegen.weights.open_clip_weights import load_folder
 
 log = logging.getLogger(__name__)
@@ -58,15 +59,9 @@ def run(
     )
     evaluator = evaluate.Evaluator(everything, sample=64)
     scores: list[evaluate.Retrieval] = []
+    followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="robust")
     means: dict[str, float] = {}
-    bar = tqdm(
-        trainer.run(), initial=trainer.step, total=config.steps, desc="robust", unit="step",
-        mininterval=5,
-    )  # fmt: skip
-    for losses in bar:
-        for key, loss in losses.items():
-            means[key] = 0.98 * means.get(key, loss) + 0.02 * loss
-        bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()}, refresh=False)
+    for means in followed:
         if trainer.step % evaluate_every == 0 or trainer.step == config.steps:
             scores = _save_and_score(trainer, out, name, evaluator, where, means)
     return scores or _save_and_score(trainer, out, name, evaluator, where, means)

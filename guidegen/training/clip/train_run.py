@@ -17,6 +17,7 @@ from guidegen.training.clip.tower import adapt_batch_norm
 from guidegen.training.clip.trainer import TrainConfig, Trainer
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
+from guidegen.training.progress import running_means
 
 log = logging.getLogger(__name__)
 
@@ -71,15 +72,9 @@ def run(
     trainer = Trainer(model, source, config, state_file=state_file)
     evaluator = evaluate.Evaluator(everything)
     scores: list[evaluate.Retrieval] = []
+    followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="train")
     means: dict[str, float] = {}
-    bar = tqdm(
-        trainer.run(), initial=trainer.step, total=config.steps, desc="train", unit="step",
-        mininterval=5,
-    )  # fmt: skip
-    for losses in bar:
-        for name, loss in losses.items():
-            means[name] = 0.98 * means.get(name, loss) + 0.02 * loss
-        bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()}, refresh=False)
+    for means in followed:
         due = trainer.step % evaluate_every == 0 or trainer.step == config.head_steps
         if due or trainer.step == config.steps:
             clip.save_model(trainer.ema_state(), out, tower=tower)
