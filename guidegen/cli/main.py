@@ -35,7 +35,7 @@ from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
 from guidegen.cli.words import spelled_out
 from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
-from guidegen.utils.allocator import keep_large_buffers
+from guidegen.utils.memory import keep_large_buffers
 from guidegen.utils.text import printable
 from guidegen.utils.versions import own_version
 

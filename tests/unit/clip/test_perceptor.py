@@ -322,12 +322,12 @@ def test_zoo_is_asked_for_the_right_activation(folder, monkeypatch):
 
     weights = folder / WEIGHTS
     monkeypatch.setattr(open_clip, "download_pretrained", lambda cfg: str(weights))
-    monkeypatch.setattr(open_clip_weights, "_create", create)
+    monkeypatch.setattr(open_clip_weights.load, "_create", create)
     _, _, digest = open_clip_weights.load_zoo("ViT-B-32", "openai")
     assert asked == {
         "ViT-B-32": {"where": weights, "pretrained": "openai", "force_quick_gelu": True}
     }
-    assert digest == open_clip_weights.sha256_file(weights)
+    assert digest == open_clip_weights.load.sha256_file(weights)
 
 
 def test_a_mismatch_of_activations_is_an_error(folder, monkeypatch):
@@ -570,7 +570,9 @@ def test_figures_of_a_config_are_checked_before_a_model_is_built(
     config = json.loads(path.read_text())
     config["model_cfg"][part][key] = value
     path.write_text(json.dumps(config))
-    monkeypatch.setattr(open_clip_weights, "_create", lambda *args, **more: pytest.fail("built"))
+    monkeypatch.setattr(
+        open_clip_weights.load, "_create", lambda *args, **more: pytest.fail("built")
+    )
     with pytest.raises(WeightsError, match=r"is .*, not a number|far larger") as caught:
         load_perceptor(f"local-dir:{folder}", device="cpu")
     assert "\n" not in str(caught.value)

@@ -19,10 +19,9 @@ from safetensors.torch import load_file, save_file
 from guidegen.errors import ConfigError, OutputError, WeightsError
 from guidegen.utils.locks import waiting
 from guidegen.weights import store as weights
-from guidegen.weights import unpickle
 from guidegen.weights.catalog import CLIP, read_registry
-from guidegen.weights.convert import check_numbers, import_checkpoint
-from guidegen.weights.schemas import expected_shapes, normal_config, read_config
+from guidegen.weights.convert import check_numbers, import_checkpoint, unpickle
+from guidegen.weights.convert.schemas import expected_shapes, normal_config, read_config
 from tests.helpers.synthetic import (
     BIGGAN_FAMILIES,
     VQGAN_FAMILIES,

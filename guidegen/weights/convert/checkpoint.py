@@ -25,7 +25,8 @@ from guidegen.utils.locks import waiting
 from guidegen.utils.parse import parse_json, read_text
 from guidegen.utils.versions import own_version
 from guidegen.weights.catalog import BIGGAN, VQGAN, Checkpoint
-from guidegen.weights.schemas import Shapes, expected_shapes, normal_config, read_config
+from guidegen.weights.convert.schemas import Shapes, expected_shapes, normal_config, read_config
+from guidegen.weights.convert.unpickle import read_tensors
 from guidegen.weights.store import (
     CONFIG,
     LONGEST_NAME,
@@ -35,7 +36,6 @@ from guidegen.weights.store import (
     make_folder,
     sha256_file,
 )
-from guidegen.weights.unpickle import read_tensors
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FIRST_STAGE = "first_stage_model."

@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import resource, sys
-from guidegen.utils.allocator import keep_large_buffers
+from guidegen.utils.memory import keep_large_buffers
 done = keep_large_buffers() if sys.argv[1] == "keep" else False
 for _ in range(3):
     bytearray(64 << 20)
