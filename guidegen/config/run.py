@@ -1,0 +1,84 @@
+"""Everything that decides one picture, and the digest that finds it again."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from guidegen.config.settings import PictureConfig, RunSettings
+from guidegen.prompt.references import parse_image_prompt
+
+# Settings that name places, or say how long and how visibly to draw; no pixel of a step depends on
+# them, so two pictures that differ only here are one.
+NOT_PIXELS = frozenset(
+    [
+        "out",
+        "metadata",
+        "save_every",
+        "trajectory",
+        "video",
+        "preview",
+        "minutes",
+        "preset",
+        "upscale",
+    ]
+)
+# What decided the pixels when digests were first written, in the order of then. Settings that came
+# later count only where they are set, so that runs of before are still found and go on.
+_FIRST_SETTINGS = (
+    "prompt", "negative", "negative_weight", "image_prompt", "noise_prompt", "template",
+    "generator", "option", "perceptor", "seed", "steps", "cutouts", "cutout_batch",
+    "cutout_method", "cutout_noise", "starts", "size", "lr", "lr_end", "optimizer", "distance",
+    "prior", "init_weight", "ema", "zoom", "shift", "rotate", "move_every", "init_image", "device",
+    "precision", "generator_precision",
+)  # fmt: skip
+# What settings that came later amount to in runs from before there were any.
+_AS_BEFORE = {
+    "cutout_whole": 0.5, "cutout_scale": "0.5,0.95", "cutout_shift": 0.0, "start_from": "none",
+}  # fmt: skip
+
+
+class RunConfig(RunSettings, PictureConfig):
+    """Everything that decides one picture: its own settings and those that a batch shares.
+
+    Flags, TOML keys, API arguments and the metadata of pictures are its fields.
+    """
+
+    def digest(self, models: Mapping[str, str] | None = None) -> str:
+        """SHA-256 over everything that changes the pixels.
+
+        Args:
+            models: name -> digest of the weights in use; they change the pixels too.
+        """
+        fields = self._deciding(mode="json")
+        for name, value in _AS_BEFORE.items():
+            if fields.get(name) == value:
+                del fields[name]
+        if self.init_image is not None and self.init_image.is_file():
+            # The same path may hold another picture tomorrow.
+            fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
+        text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def key(self) -> bytes:
+        """Equal for configs that ask for the same picture; quicker than `digest`."""
+        return to_json(self._deciding(mode="python"))
+
+    def _deciding(self, *, mode: str) -> dict[str, Any]:
+        """The settings that decide the pixels."""
+        values = self.model_dump(mode=mode, exclude=set(NOT_PIXELS))
+        first = {name: values.pop(name) for name in _FIRST_SETTINGS}
+        defaults = RunConfig.model_fields
+        later = {n: v for n, v in values.items() if getattr(self, n) != defaults[n].default}
+        return {**first, **later}
+
+
+def _by_content(text: str) -> list[object]:
+    """An image prompt with its picture's SHA-256 for its path."""
+    image = parse_image_prompt(text)
+    if not image.path.is_file():
+        return [text]
+    return [hashlib.sha256(image.path.read_bytes()).hexdigest(), image.weight, str(image.stop)]
