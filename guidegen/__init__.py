@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from guidegen.zero_shot.classify import classify
     from guidegen.zero_shot.embed import embed
     from guidegen.zero_shot.score import score
-    from guidegen.zero_shot.search import search
+    from guidegen.zero_shot.search import search, search_runs
 
 prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "caption", "classify", "embed", "generate", "score", "search", "stream", "upscale",
+    "caption", "classify", "embed", "generate", "score", "search", "search_runs", "stream",
+    "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -52,6 +53,7 @@ _LAZY = {
     "embed": "guidegen.zero_shot.embed",
     "score": "guidegen.zero_shot.score",
     "search": "guidegen.zero_shot.search",
+    "search_runs": "guidegen.zero_shot.search",
     "upscale": "guidegen.media.upscale_file:upscale_file",
 }
 

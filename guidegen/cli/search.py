@@ -12,8 +12,8 @@ from guidegen.errors import ConfigError
 
 if TYPE_CHECKING:
     from guidegen.clip.perceptor import CLIPPerceptor
-    from guidegen.zero_shot.index import Index
-    from guidegen.zero_shot.search import Hit
+    from guidegen.zero_shot.search.index import Index
+    from guidegen.zero_shot.search.query import Hit
 
 
 def search(
@@ -55,8 +55,8 @@ def search(
         raise ConfigError(f"--top: show at least 1 picture, not {top}")
     if duplicates is not None and not 0 < duplicates <= 1:
         raise ConfigError(f"--duplicates: a cosine above 0, up to 1, not {duplicates}")
-    from guidegen.zero_shot import search as engine
     from guidegen.zero_shot.models import open_clip_model
+    from guidegen.zero_shot.search import query as engine
 
     engine.check_folder(folder)
     if duplicates is None:
@@ -77,7 +77,7 @@ def search(
     if sheet is not None:
         _sheet(hits, sheet)
     if html is not None:
-        from guidegen.zero_shot.page import write_page
+        from guidegen.zero_shot.search.page import write_page
 
         write_page(html, text or ", ".join(image), hits)
         tables.note(str(html))
@@ -103,7 +103,7 @@ def _update(folder: Path, index: "Index", model: "CLIPPerceptor") -> None:
     """Bring the index up to date; how far it is goes to stderr, on a terminal only."""
     from tqdm import tqdm
 
-    from guidegen.zero_shot.search import bring_up_to_date
+    from guidegen.zero_shot.search.update import bring_up_to_date
 
     with tqdm(
         desc="indexing", unit="picture", leave=False, disable=not sys.stderr.isatty()
@@ -116,7 +116,7 @@ def _update(folder: Path, index: "Index", model: "CLIPPerceptor") -> None:
 
 
 def _duplicates(folder: Path, index: "Index", threshold: float, *, as_json: bool) -> None:
-    from guidegen.zero_shot.search import duplicates
+    from guidegen.zero_shot.search.duplicates import duplicates
 
     groups = duplicates(index, threshold=threshold)
     for number, group in enumerate(groups):

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from guidegen.zero_shot.index import Index, State
+from guidegen.zero_shot.search.index import Index, State
 
 _QUERIES, _NEAREST, _BATCH = 20, 10, 10_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from guidegen.utils.files import write_atomic
-from guidegen.zero_shot.search import Hit
+from guidegen.zero_shot.search.query import Hit
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>

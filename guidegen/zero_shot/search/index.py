@@ -229,12 +229,15 @@ class Index:
         return paths, torch.cat(parts)
 
 
-def index_path(folder: Path, digest: str) -> Path:
+def index_path(folder: Path, digest: str, kind: str = "search") -> Path:
     """Where the index of a folder lies: in it, or in the cache where it can't be written.
 
-    Each model has one of its own.
+    Args:
+        folder: whose pictures it is of.
+        digest: of the model; each has an index of its own.
+        kind: "search" for all pictures, "runs" for those of runs.
     """
-    name = f".guidegen-search-{digest[:8]}.sqlite"
+    name = f".guidegen-{kind}-{digest[:8]}.sqlite"
     if (folder / name).is_file() or os.access(folder, os.W_OK):
         return folder / name
     place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
