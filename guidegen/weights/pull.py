@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidegen.errors import GuidegenError, WeightsError
+from guidegen.errors import GuidegenError
 from guidegen.utils.locks import locked
 from guidegen.weights.catalog import CLIP, Checkpoint
 from guidegen.weights.digests import record
 from guidegen.weights.download import Note, fetch, in_hub_cache
 from guidegen.weights.http import Progress
-from guidegen.weights.hub import offline, require_hub
+from guidegen.weights.hub import require_hub
 from guidegen.weights.store import find_stored, make_folder, sha256_file, store_folder
 
 
@@ -87,12 +87,6 @@ def pull(
 def _pull_clip(checkpoint: Checkpoint, store: Path) -> Pulled:
     """CLIP models stay where open_clip looks for them: in the hub's cache."""
     here = any(in_hub_cache(source) for source in checkpoint.sources)
-    if offline() and not here:
-        raise WeightsError(
-            f"can't get {checkpoint.name} (HF_HUB_OFFLINE is set, so only the hub's cache was "
-            "looked at); copy that cache from a machine that has it, or use --perceptor "
-            "local-dir:FOLDER or embedded"
-        )
     from guidegen.weights.open_clip_weights import fetch_zoo, split_zoo_name
 
     if not here:
