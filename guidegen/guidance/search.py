@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from guidegen.clip.perceptor import Ensemble, encode_vocabulary
+from guidegen.clip.perceptor import Ensemble
+from guidegen.clip.text_features import encode_vocabulary
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
 from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torchvision.transforms.functional import pil_to_tensor
 
-from guidegen.clip.perceptor import encode_prompt, load_ensemble
+from guidegen.clip.perceptor import load_ensemble
+from guidegen.clip.templates import encode_prompt
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidegen.clip.perceptor import cache_folder
 from guidegen.errors import OutputError
+from guidegen.utils.measured import cache_folder
 
 log = logging.getLogger(__name__)
 

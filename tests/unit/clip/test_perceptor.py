@@ -13,18 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.transforms.functional import to_tensor
 
-from guidegen.clip import fused
-from guidegen.clip import perceptor as module
-from guidegen.clip.perceptor import (
-    CLIPPerceptor,
-    check_specs,
-    encode_prompt,
-    encode_vocabulary,
-    is_convolutional,
-    load_ensemble,
-    load_perceptor,
-    truncated_words,
-)
+from guidegen.clip import fused, open_clip_perceptor
+from guidegen.clip.fused import is_convolutional
+from guidegen.clip.perceptor import CLIPPerceptor, check_specs, load_ensemble, load_perceptor
+from guidegen.clip.templates import encode_prompt, truncated_words
+from guidegen.clip.text_features import encode_vocabulary
 from guidegen.errors import ConfigError, UnknownNameError, WeightsError
 from guidegen.precision import Arithmetic
 from guidegen.weights import open_clip_weights
@@ -159,7 +152,7 @@ def test_texts_are_remembered_and_chunked(folder, monkeypatch):
 
 
 def test_memory_for_texts_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(module, "_REMEMBERED", 3)
+    monkeypatch.setattr(open_clip_perceptor, "_REMEMBERED", 3)
     clip = load(folder)
     texts = ["a", "b", "c", "d", "e"]
     assert clip.encode_text(texts).shape == (5, 16)
