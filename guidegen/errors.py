@@ -23,39 +23,22 @@ from difflib import get_close_matches
 class GuidegenError(Exception):
     """Root of the tree.
 
+    Args:
+        reason: what is wrong, without the setting's name.
+        field: the setting that it is about. Python, TOML and lists spell it as it is, the command
+            line as a flag.
+
     Attributes:
-        field: the setting that it is about, as RunConfig spells it; "" where it is about none.
+        field: the same; "" where it is about none.
+        parts: (field, reason) of each setting that it is about.
     """
 
     exit_code = 1
-    field = ""
-
-
-class ConfigError(GuidegenError, ValueError):
-    """A setting that can't be used.
-
-    Args:
-        reason: what is wrong, without the setting's name.
-        field: its name. Python, TOML and lists spell it as it is, the command line as a flag.
-
-    Attributes:
-        parts: (field, reason) of each setting that can't be used.
-    """
-
-    exit_code = 2
 
     def __init__(self, reason: str, *, field: str = "") -> None:
         self.field = field
         self.parts: tuple[tuple[str, str], ...] = ((field, reason),)
         super().__init__(self.spelled(str))
-
-    @classmethod
-    def of(cls, parts: Iterable[tuple[str, str]]) -> "ConfigError":
-        """One error of several settings."""
-        parts = tuple(parts)
-        error = cls(cls._joined(parts, str))
-        error.field, error.parts = parts[0][0], parts
-        return error
 
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The message with each setting's name as `spell` writes it."""
@@ -64,6 +47,20 @@ class ConfigError(GuidegenError, ValueError):
     @staticmethod
     def _joined(parts: Iterable[tuple[str, str]], spell: Callable[[str], str]) -> str:
         return "; ".join(f"{spell(field)}: {why}" if field else why for field, why in parts)
+
+
+class ConfigError(GuidegenError, ValueError):
+    """A setting that can't be used."""
+
+    exit_code = 2
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, str]]) -> "ConfigError":
+        """One error of several settings."""
+        parts = tuple(parts)
+        error = cls(cls._joined(parts, str))
+        error.field, error.parts = parts[0][0], parts
+        return error
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def load(model: Stored) -> Any:
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(
             f"{model.folder} is no BigGAN that can be used: {why}; "
-            f"import it again: guidegen models import FILE --name {model.name}"
+            f"import it again: guidegen models import"
         ) from None
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     wrong = sorted(wanted.keys() ^ tensors.keys())

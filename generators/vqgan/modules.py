@@ -64,7 +64,7 @@ def load(stored: Stored) -> VQModules:
         reason = " ".join(str(e).split())[:160]
         raise WeightsError(
             f"the config of {stored.name} is no VQGAN's ({type(e).__name__}: {reason}); "
-            f"import it again: guidegen models import FILE --name {stored.name}"
+            f"import it again: guidegen models import"
         ) from None
     try:
         state = load_file(stored.weights)

@@ -10,12 +10,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from guidegen.config import RunConfig
+from guidegen.config.make import nearest_setting, unknown_setting
 from guidegen.errors import ConfigError
 
 SUFFIXES = (".txt", ".csv", ".jsonl", ".toml")
@@ -116,17 +115,8 @@ def open_list(path: Path) -> ListFile:
 def refuse(name: str) -> str:
     """Why a line can't give a setting of this name."""
     if name == "out":
-        return "'out' can't be set here; --out names one folder for the whole list"
-    near = nearest(name)
-    offer = f"did you mean {near}?" if near else "see guidegen batch --help"
-    return f"unknown setting {name!r}; {offer} A line takes prompt, id and settings"
-
-
-def nearest(name: str) -> str:
-    """The setting that a misspelt name means; "" where none is near."""
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_").lstrip("_")
-    known = ["prompt", "id", *RunConfig.model_fields]
-    return next(iter(get_close_matches(plain, known, n=1, cutoff=0.75)), "")
+        return "'out' can't be set here; it is one folder for the whole list"
+    return f"{unknown_setting(name, 'id')} A line takes prompt, id and settings"
 
 
 def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, str | None]]:
@@ -261,7 +251,7 @@ def _header(cells: list[str], line: int, problems: Problems, columns: frozenset[
             continue
         hint = "; separate columns by commas" if re.search(r"[;\t]", name) else ""
         problems.add(line, refuse(name) + hint)
-        near = nearest(name)
+        near = nearest_setting(name, "id")
         found.append(near if near in columns and near not in cells else "")
     if "prompt" not in found:
         problems.add(line, "the header has no column 'prompt'")

@@ -34,7 +34,7 @@ from guidegen.cli.streams import Warnings, drop, enduring
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
 from guidegen.cli.words import spelled_out
-from guidegen.errors import ConfigError, GuidegenError, OutputError, RunInterruptedError
+from guidegen.errors import GuidegenError, OutputError, RunInterruptedError
 from guidegen.utils.memory import keep_large_buffers
 from guidegen.utils.text import printable
 from guidegen.utils.versions import own_version
@@ -187,10 +187,8 @@ def _flag(field: str) -> str:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """The one line that people see, and the exit code."""
-    if isinstance(error, ConfigError):
-        return error.spelled(_flag), error.exit_code
     if isinstance(error, GuidegenError):
-        return str(error), error.exit_code
+        return error.spelled(_flag), error.exit_code
     if isinstance(error, CycloptsError):
         return f"{error} (see guidegen --help)", USAGE
     if isinstance(error, KeyboardInterrupt):

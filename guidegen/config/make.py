@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -52,6 +53,25 @@ def make_configs(fields: Mapping[str, Any], *, count: int) -> list[RunConfig]:
     return [base.model_copy(update={"seed": base.seed + number}) for number in range(count)]
 
 
+def unknown_setting(name: str, *others: str) -> str:
+    """What to say of a name that no setting has.
+
+    Args:
+        name: as somebody wrote it.
+        others: what may also stand where it does.
+    """
+    near = nearest_setting(name, *others)
+    offer = f"did you mean {near}?" if near else "settings are the fields of RunConfig."
+    return f"unknown setting {name!r}; {offer}"
+
+
+def nearest_setting(name: str, *others: str) -> str:
+    """The setting that a misspelt name means; "" where none is near."""
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_").lstrip("_")
+    known = [*others, *RunConfig.model_fields]
+    return next(iter(get_close_matches(plain, known, n=1, cutoff=0.75)), "")
+
+
 def _name(problem: Any) -> str:
     return ".".join(str(part) for part in problem["loc"])
 
@@ -60,7 +80,7 @@ def _explain(problem: Any) -> tuple[str, str]:
     """The field and what is wrong with it."""
     name = _name(problem)
     if problem["type"] == "extra_forbidden":
-        return "", f"unknown setting {name!r}; see guidegen generate --help"
+        return "", unknown_setting(name)
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":  # ours, which say what they got
         return name, message

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from guidegen.config.make import make_config
+from guidegen.config.make import make_config, unknown_setting
 from guidegen.config.run import RunConfig
 from guidegen.errors import ConfigError
 from guidegen.utils.parse import parse_toml
@@ -27,7 +27,7 @@ def read_toml(path: Path) -> Overrides:
         raise ConfigError(f"can't read the config file {path}: {error}") from None
     for key in values:
         if key not in RunConfig.model_fields:
-            raise ConfigError(f"{path}: unknown setting {key!r}; see guidegen generate --help")
+            raise ConfigError(f"{path}: {unknown_setting(key)}")
     try:
         # the command line takes seeds that no config has
         make_config({"prompt": "a prompt", **values, "seed": 0})

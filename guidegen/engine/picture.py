@@ -240,5 +240,5 @@ def _copy_out(
     assert copy is not None
     remove_orphans(copy)
     if copy.stem not in (config.out.stem, f"{config.out.stem}-{task.index + 1}"):
-        log.warning("%s is another picture; this one is %s (--force replaces)", config.out, copy)
+        log.warning("%s is another picture; this one is %s (force replaces it)", config.out, copy)
     return write_atomic(copy, data)

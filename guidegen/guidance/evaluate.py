@@ -48,7 +48,7 @@ class Budget:
         """
         if self.views == 1:
             raise OptimizationError(
-                "out of memory even with one cutout at a time; try a smaller --size or perceptor"
+                "out of memory even with one cutout at a time; try a smaller size or perceptor"
             )
         self.views //= 2
         log.warning("out of memory: going on with %d cutouts at a time", self.views)
@@ -60,7 +60,7 @@ class Budget:
             OptimizationError: there is no half of one.
         """
         if self.group == 1:
-            raise OptimizationError("out of memory even with one picture; try a smaller --size")
+            raise OptimizationError("out of memory even with one picture; try a smaller size")
         self.group //= 2
         log.warning("out of memory: going on with %d pictures at a time", self.group)
 

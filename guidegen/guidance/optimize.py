@@ -143,5 +143,5 @@ def _check_finite(losses: dict[str, Tensor], index: int) -> None:
         which = f" ({', '.join(names)})" if names else ""
         raise OptimizationError(
             f"the loss of candidate {bad[0]} is not finite at step {index}{which}; "
-            "try a smaller --lr or --precision fp32"
+            "try a smaller learning rate or the precision fp32"
         )

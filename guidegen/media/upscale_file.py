@@ -39,12 +39,14 @@ def upscale_path(path: Path, factor: int, out: Path | None = None) -> Path:
     elif out.is_dir() or not out.suffix:
         place = out / name
     elif out.suffix.lower() != ".png":
-        raise OutputError(f"enlarged pictures are PNG files; write --out {out.with_suffix('.png')}")
+        raise OutputError(
+            f"enlarged pictures are PNG files; name {out.with_suffix('.png')}", field="out"
+        )
     else:
         place = out
     if place.exists() and not _is_enlarged(place):
         raise OutputError(
-            f"{place} is there already and guidegen upscale did not make it; choose another --out"
+            f"{place} is there already and is no enlarged picture; name another place", field="out"
         )
     return place
 
@@ -61,8 +63,8 @@ def check_upscale_file(path: Path, factor: int) -> None:
         width, height = image.size
     if frames > 1 and image.format != "MPO":
         raise InputImageError(
-            f"{path} has {frames} frames; only still pictures can be enlarged (and videos of runs: "
-            "guidegen video --upscale)"
+            f"{path} has {frames} frames; only still pictures can be enlarged, and videos of runs "
+            "as they are made"
         )
     check_upscale(height, width, factor)
 

@@ -11,7 +11,7 @@ _FOREIGN = (
     (re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"), "'{}' names a network that is not used here"),
     (
         re.compile(r"(?<!\S)--(?:ar|s|v|q|c|no|seed|stylize|chaos|niji|tile|iw)\b[^|^-]*"),
-        "'{}' is read as words; settings stand outside the quotes: --size 640x360 --seed 7",
+        "'{}' is read as words; settings are no part of the prompt",
     ),
 )
 _CUT = 40

@@ -74,7 +74,7 @@ def command(config: RunConfig) -> str:
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+            words.append(f"--{'' if value else 'no-'}{flag}")
             continue
         for item in value if isinstance(value, tuple) else (value,):
             text = str(item)
@@ -228,7 +228,7 @@ def read(path: Path) -> Record:
     text = _text(path)
     if text is None:
         raise InputImageError(
-            f"{path} has no guidegen metadata: it was made by something else, with --no-metadata, "
+            f"{path} has no guidegen metadata: it was made by something else or without metadata, "
             "or a program took it out"
         )
     try:

@@ -31,7 +31,7 @@ def check_writable(out: Path) -> None:
     """
     if out.suffix.lower() in _OTHER_IMAGES and not out.is_dir():
         raise OutputError(
-            f"pictures are PNG, JPEG or WebP files; write --out {out.with_suffix('.png')}"
+            f"pictures are PNG, JPEG or WebP files; name {out.with_suffix('.png')}", field="out"
         )
     folders = {runs_folder(out), out.parent} if is_picture(out) else {out}
     for folder in sorted(folders):
@@ -40,10 +40,14 @@ def check_writable(out: Path) -> None:
             with TemporaryFile(dir=folder) as probe:
                 probe.write(b"guidegen")
         except FileExistsError:
-            raise OutputError(f"{folder} is a file, not a folder; choose another --out") from None
+            raise OutputError(
+                f"{folder} is a file, not a folder; name another", field="out"
+            ) from None
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise OutputError(f"can't write to {folder}: {why}; choose another --out") from None
+            raise OutputError(
+                f"can't write to {folder}: {why}; name another", field="out"
+            ) from None
 
 
 def picture_path(
@@ -58,7 +62,7 @@ def picture_path(
     """Where a copy of a picture goes when the user named a file.
 
     Args:
-        out: the user's `--out`.
+        out: what the user named.
         config: of the picture, resolved.
         index: which of the pictures of this call, from 0.
         total: how many there are; several are numbered `x-1.png`, `x-2.png`.

@@ -57,11 +57,12 @@ def trajectory(run: Run) -> Stored:
     """
     found = read_trajectory(run.path)
     if found is None or not found.latents or not found.steps:
-        again = command(run.config)
+        kept = run.config.trajectory or RunConfig.model_fields["trajectory"].default
+        again = command(run.config.model_copy(update={"trajectory": kept}))
         raise InputImageError(
-            f"{run.path} has no trajectory to make a video of: it was deleted, made with "
-            "--trajectory 0, or the run stopped before its first save; make it again: "
-            f"{again} --trajectory 32 --force"
+            f"{run.path} has no trajectory to make a video of: it was deleted, not wanted "
+            "(trajectory 0), or the run stopped before its first save; make it again, by force: "
+            f"{again}"
         )
     return found
 

@@ -81,7 +81,7 @@ def _enlarged(
     if factor * max(size) > _LONGEST_SIDE:
         raise ConfigError(
             f"frames of {size[1]}x{size[0]} enlarged {factor} times are larger than a video can "
-            f"be, {_LONGEST_SIDE} pixels a side; take a smaller --size or --upscale"
+            f"be, {_LONGEST_SIDE} pixels a side; take a smaller size or enlarge them less"
         )
     upscaler = load_upscaler(device)
     return (upscaler.enlarge(frame, factor) for frame in frames)

@@ -127,7 +127,9 @@ def check_place(path: Path) -> None:
         if isinstance(error, OutputError):
             raise
         why = error.strerror or error
-        raise OutputError(f"can't write to {path.parent}: {why}; choose another --out") from error
+        raise OutputError(
+            f"can't write to {path.parent}: {why}; name another", field="out"
+        ) from error
 
 
 def width_for(height: int, size: tuple[int, int]) -> int:

@@ -71,7 +71,7 @@ def fetch(
     only_cache = " (HF_HUB_OFFLINE is set, so only the cache was looked at)" if offline() else ""
     raise WeightsError(
         f"can't get {checkpoint.name}{only_cache}: {'; '.join(reasons)}. Without a connection, "
-        f"copy its file here and run: guidegen models import FILE --name {checkpoint.name}"
+        f"copy its file here and import it as {checkpoint.name}: guidegen models import"
     )
 
 

@@ -49,8 +49,8 @@ def require_hub(what: str) -> None:
 
 
 _INSTEAD = (
-    "copy the hub's cache (~/.cache/huggingface) from a machine that has it, or use --perceptor "
-    "local-dir:FOLDER or embedded"
+    "copy the hub's cache (~/.cache/huggingface) from a machine that has it, or use the "
+    "perceptor local-dir:FOLDER or embedded"
 )
 
 

@@ -55,8 +55,7 @@ class Stored:
             if sha256 is not None and sha256_file(path) != sha256:
                 raise WeightsError(
                     f"{path} has changed since it was imported (its SHA-256 is not that of "
-                    f"{SOURCE}); get it again: guidegen models pull {self.name} --force, or import "
-                    "it with --force"
+                    f"{SOURCE}); get or import it again, by force: guidegen models pull {self.name}"
                 )
 
 
@@ -112,7 +111,7 @@ def stored(name: str) -> Stored:
     if found is None:
         raise WeightsError(
             f"the weights of {name} are not here; get them with: guidegen models pull {name} "
-            f"(or guidegen models import FILE --name {name})"
+            "(or import a file that you have: guidegen models import)"
         )
     return found
 

@@ -101,7 +101,7 @@ def read_vocabulary(given: str | Path | Sequence[str]) -> list[str]:
     backend, variant = find("collage")
     known = backend.load(variant, size=(64, 64), device="cpu").vocabulary
     if known is None:
-        raise ConfigError("the collage has no vocabulary; give --vocabulary a file of names")
+        raise ConfigError("the collage has no names; give a file of names", field="vocabulary")
     return list(dict.fromkeys(entry.name for entry in known.entries))
 
 

@@ -91,8 +91,9 @@ def check_embed_out(out: Path) -> None:
     """
     if out.suffix not in ("", ".safetensors", ".parquet") and not out.is_dir():
         raise ConfigError(
-            f"--out ends in .safetensors or .parquet, or is a folder (clip-retrieval's layout), "
-            f"not {out}"
+            "name a .safetensors or .parquet file or a folder (clip-retrieval's layout), not "
+            f"{out}",
+            field="out",
         )
     if out.suffix != ".safetensors":
         _arrow()
@@ -183,7 +184,8 @@ def _arrow() -> Any:
         import pyarrow
     except ImportError:
         raise ConfigError(
-            "Parquet needs the package pyarrow: pip install 'guidegen[tool]', or write --out "
-            "x.safetensors"
+            "Parquet needs the package pyarrow: pip install 'guidegen[tool]', or name a "
+            ".safetensors file",
+            field="out",
         ) from None
     return pyarrow

@@ -39,7 +39,7 @@ def read_labels(given: str | Path | Sequence[str]) -> list[str]:
         labels = [label.strip() for label in str(given).split(",")]
     labels = [label for label in labels if label]
     if not labels:
-        raise ConfigError(f"there are no labels in {given!r}; try: --labels 'a cat,a dog'")
+        raise ConfigError(f"none in {given!r}; write them like 'a cat,a dog'", field="labels")
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise ConfigError(f"the label {twice!r} is there twice")
@@ -75,8 +75,9 @@ def read_template(template: str) -> str:
     """
     if template and template != IMAGENET and "{}" not in template:
         raise ConfigError(
-            f"--template {template!r} needs {{}} where the label goes, like 'a photo of {{}}', or "
-            "is 'imagenet'"
+            f"{template!r} needs {{}} where the label goes, like 'a photo of {{}}' (or be "
+            "'imagenet')",
+            field="template",
         )
     return template
 

@@ -144,8 +144,9 @@ def _regression(c: float) -> Any:
         from sklearn.linear_model import LogisticRegression
     except ImportError:
         raise ConfigError(
-            "a logistic probe needs scikit-learn: pip install 'guidegen[tool]', or take --kind "
-            "cache"
+            "a logistic probe needs scikit-learn: pip install 'guidegen[tool]', or take "
+            "the kind cache",
+            field="kind",
         ) from None
     return LogisticRegression(C=c, max_iter=_ITERATIONS)
 
@@ -157,7 +158,9 @@ def draw(folder: Path, shots: int | None, seed: int) -> dict[str, list[Path]]:
         ConfigError: fewer than two labels, or no shots.
     """
     if shots is not None and shots < 1:
-        raise ConfigError(f"--shots: learn from at least 1 picture of each label, not {shots}")
+        raise ConfigError(
+            f"learn from at least 1 picture of each label, not {shots}", field="shots"
+        )
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder with a folder of pictures for each label")
     chosen = {label: walk(folder / label) for label in read_labels(folder)}

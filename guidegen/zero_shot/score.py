@@ -169,7 +169,7 @@ def read_prompt(path: Path) -> str:
         kind, rest = comment[:8].strip(b"\0"), comment[8:]
         found = rest.decode("utf-16-be" if kind == b"UNICODE" else "utf-8", "replace")
     if not isinstance(found, str) or not found.strip():
-        raise ConfigError(f"{path} does not tell its prompt; give it: --prompt 'a red apple'")
+        raise ConfigError(f"{path} does not tell it; give one, like 'a red apple'", field="prompt")
     lines = found.strip().splitlines()
     if len(_SETTING.findall(lines[-1])) >= _SETTINGS:
         lines.pop()

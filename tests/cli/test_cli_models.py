@@ -198,7 +198,7 @@ def test_offline_it_says_what_to_do(run, monkeypatch):
     done = run("models", "pull", "vqgan/imagenet-f16-16384")
     assert done.code == 5
     assert "HF_HUB_OFFLINE is set" in done.err
-    assert "guidegen models import FILE --name vqgan/imagenet-f16-16384" in done.err
+    assert "import it as vqgan/imagenet-f16-16384: guidegen models import" in done.err
     clip = run("models", "pull", "ViT-B-32/openai")
     assert clip.code == 5
     assert "HF_HUB_OFFLINE is set" in clip.err

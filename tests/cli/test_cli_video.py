@@ -98,7 +98,7 @@ def test_a_deleted_trajectory_of_one_run_is_told_before_any_work(run, made):
     done = run("video", *(each.path for each in made), *QUICK)
     assert done.code == 7
     assert "has no trajectory" in done.err
-    assert "--force" in done.err
+    assert "by force: guidegen generate" in done.err
     assert not (made[0].path / "video.mp4").exists()
 
 

@@ -118,8 +118,9 @@ def _split(name: str) -> tuple[str, str]:
     known = backend in (BIGGAN, VQGAN) and variant != "embedded"
     if not known or not _NAME.fullmatch(variant) or len(name) > LONGEST_NAME:
         raise ConfigError(
-            f"--name {name[:120]!r}: write it as biggan/NAME or vqgan/NAME, with small letters, "
-            f"digits and . _ -, {LONGEST_NAME} characters at most (embedded is taken)"
+            f"{name[:120]!r} can't be; write biggan/NAME or vqgan/NAME, with small letters, digits "
+            f"and . _ -, {LONGEST_NAME} characters at most (embedded is taken)",
+            field="name",
         )
     return backend, variant
 
@@ -135,7 +136,7 @@ def _config(
         if beside.is_file():
             return read_config(beside, backend)
     kind = "taming's YAML" if backend == VQGAN else "its config.json"
-    raise WeightsError(f"{file} needs its config: name it with --config ({kind})")
+    raise WeightsError(f"{file} needs its config: name {kind}", field="config")
 
 
 def _beside(file: Path) -> Iterable[Path]:

@@ -49,8 +49,8 @@ def place(
                 return sha256, True
             if not force:
                 raise WeightsError(
-                    f"{final} holds a different model; replace it with --force, or choose another "
-                    "--name"
+                    f"{final} holds a different model; replace it by force, or choose another name",
+                    field="name",
                 )
             final.rename(old)
         new.rename(final)

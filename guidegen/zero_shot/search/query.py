@@ -97,7 +97,7 @@ def check_query(text: str, images: Sequence[Path | str]) -> None:
         InputImageError: a picture is not there.
     """
     if not text.strip() and not images:
-        raise ConfigError("say what to look for: guidegen search FOLDER 'a red apple', or --image")
+        raise ConfigError("say what to look for, in words like 'a red apple' or by a picture")
     if text.strip():
         parse_prompt(text)
     for image in images:

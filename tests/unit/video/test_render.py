@@ -176,7 +176,7 @@ def test_progress_is_told(run, tmp_path):
 
 def test_a_run_without_trajectory(run, tmp_path):
     (run.path / "trajectory.safetensors").unlink()
-    with pytest.raises(InputImageError, match=r"no trajectory.*guidegen generate.*--force"):
+    with pytest.raises(InputImageError, match=r"no trajectory.*by force: guidegen generate"):
         render([run], tmp_path / "v.mp4", QUICK)
     assert not (tmp_path / "v.mp4").exists()
 

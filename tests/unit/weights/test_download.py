@@ -216,7 +216,7 @@ def test_a_bad_source_is_named_and_the_next_one_tried(server, tmp_path, way, why
     assert len(notes) == 3
     with pytest.raises(WeightsError, match=why) as error:
         fetch(checkpoint(server, way), tmp_path / "other")
-    assert f"guidegen models import FILE --name {NAME}" in str(error.value)
+    assert f"import it as {NAME}: guidegen models import" in str(error.value)
     assert not [name for name in left(tmp_path / "other") if name.endswith(".ckpt")]
 
 
