@@ -59,8 +59,13 @@ class Option:
     low: float = float("-inf")
     high: float = float("inf")
 
-    def read(self, name: str, text: str) -> str | float | int | bool:
+    def read(self, name: str, text: str, *, field: str = "option") -> str | float | int | bool:
         """The value that a text means.
+
+        Args:
+            name: of the option, in messages.
+            text: as the user writes it.
+            field: the setting that it was written in.
 
         Raises:
             ConfigError: it means none.
@@ -68,12 +73,12 @@ class Option:
         if isinstance(self.default, str):
             if self.choices and text not in self.choices:
                 raise ConfigError(
-                    f"{name} is one of {', '.join(self.choices)}, not {text}", field="option"
+                    f"{name} is one of {', '.join(self.choices)}, not {text}", field=field
                 )
             return text
         if isinstance(self.default, bool):
             if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
-                raise ConfigError(f"{name} is true or false, not {text}", field="option")
+                raise ConfigError(f"{name} is true or false, not {text}", field=field)
             return text.lower() in ("true", "yes", "1")
         try:
             value = type(self.default)(text)
@@ -81,9 +86,38 @@ class Option:
             value = None
         if value is None or not self.low <= value <= self.high:
             raise ConfigError(
-                f"{name} is a number from {self.low:g} to {self.high:g}, not {text}", field="option"
+                f"{name} is a number from {self.low:g} to {self.high:g}, not {text}", field=field
             )
         return value
+
+
+def read_options(
+    owner: str, options: Mapping[str, Option], given: Sequence[str], *, field: str = "option"
+) -> dict[str, Any]:
+    """Every option with its value: what `given` says ("NAME=VALUE"), else the default.
+
+    Args:
+        owner: whose options they are, in messages.
+        options: name -> option.
+        given: by the user.
+        field: the setting that they were written in.
+
+    Raises:
+        ConfigError: a value that can't be.
+        UnknownNameError: no such option.
+    """
+    values: dict[str, Any] = {name: option.default for name, option in options.items()}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ConfigError(f"write {text!r} as NAME=VALUE", field=field)
+        if name not in options:
+            if not options:
+                raise UnknownNameError(f"{owner} has no options, so no {name!r}")
+            raise UnknownNameError.of(f"option of {owner}", name, options)
+        values[name] = options[name].read(name, value.strip(), field=field)
+    return values
 
 
 @dataclass(frozen=True)
@@ -123,18 +157,7 @@ class GeneratorInfo:
             ConfigError: a value that can't be.
             UnknownNameError: no such option.
         """
-        values: dict[str, Any] = {name: option.default for name, option in self.options.items()}
-        for text in given:
-            name, equals, value = text.partition("=")
-            name = name.strip()
-            if not equals:
-                raise ConfigError(f"write {text!r} as NAME=VALUE", field="option")
-            if name not in self.options:
-                if not self.options:
-                    raise UnknownNameError(f"{self.name} has no options, so no {name!r}")
-                raise UnknownNameError.of(f"option of {self.name}", name, self.options)
-            values[name] = self.options[name].read(name, value.strip())
-        return values
+        return read_options(self.name, self.options, given)
 
 
 @dataclass(frozen=True)
@@ -246,12 +269,33 @@ class LossInfo:
         target: `module:callable`; called as `callable(info, context)` with this card and a
             `guidegen.interfaces.LossContext` it returns a `guidegen.interfaces.Loss`.
         source: where the method comes from (paper or repository).
+        options: what `--loss-option LOSS.NAME=VALUE` takes.
+        check: `module:callable`; called as `check(options)` before any work starts, it
+            raises a ConfigError of the field `loss_option` where values can't be used. "" for none.
     """
 
     name: str
     summary: str
     target: str
     source: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    check: str = ""
+
+    def read_options(self, given: Sequence[str]) -> dict[str, Any]:
+        """Every option with its value, checked.
+
+        Args:
+            given: "NAME=VALUE" each.
+
+        Raises:
+            ConfigError: a value that can't be.
+            UnknownNameError: no such option.
+        """
+        owner = f"the loss {self.name}"
+        values = read_options(owner, self.options, given, field="loss_option")
+        if self.check:
+            _attribute(self.check)(values)
+        return values
 
     def load(self, context: Any) -> Any:
         """Import the module and build the loss.

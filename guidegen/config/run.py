@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
@@ -60,6 +61,8 @@ class RunConfig(RunSettings, PictureConfig):
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
+        if self.loss_option:
+            fields["loss_option"] = [_option_by_content(text) for text in self.loss_option]
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -82,3 +85,12 @@ def _by_content(text: str) -> list[object]:
     if not image.path.is_file():
         return [text]
     return [hashlib.sha256(image.path.read_bytes()).hexdigest(), image.weight, str(image.stop)]
+
+
+def _option_by_content(text: str) -> str:
+    """An option of a loss, with the SHA-256 of the file that its value names in place of that."""
+    name, _, value = text.partition("=")
+    try:
+        return f"{name}={hashlib.sha256(Path(value.strip()).read_bytes()).hexdigest()}"
+    except (OSError, ValueError):  # most values name no file
+        return text

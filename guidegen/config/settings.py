@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from guidegen.config.values import as_text, check_text, height_width, pair
 from guidegen.presets import PRESETS
 from guidegen.prompt.grammar import parse_scenes
-from guidegen.prompt.loss_terms import parse_loss_terms
+from guidegen.prompt.loss_terms import parse_loss_option, parse_loss_terms
 from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
 
 MAX_SIDE = 4096
@@ -138,7 +138,10 @@ class RunSettings(_Model):
     loss: tuple[str, ...] = Field(
         (),
         description="What else counts: NAME=WEIGHT, or NAME=WEIGHT:FROM:TO for a part of the run, "
-        "like tv=0.3:0.5:1; may be repeated.",
+        "like tv=0.3:0.5:1; may be repeated (guidegen losses).",
+    )
+    loss_option: tuple[str, ...] = Field(
+        (), description="LOSS.NAME=VALUE, like palette.colours=red,navy; may be repeated."
     )
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of the latents' moving average that is shown; 0: none."
@@ -187,7 +190,7 @@ class RunSettings(_Model):
     video: bool = Field(False, description="Write a video of the run, progress.mp4, as it goes.")
     metadata: bool = Field(True, description="Write prompt, config and AI marking into the PNG.")
 
-    @field_validator("perceptor", "option", "loss", mode="before")
+    @field_validator("perceptor", "option", "loss", "loss_option", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -196,6 +199,14 @@ class RunSettings(_Model):
     @classmethod
     def _loss(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(str, parse_loss_terms(value)))
+
+    @field_validator("loss_option")
+    @classmethod
+    def _loss_option(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            check_text("an option of a loss", text)
+            parse_loss_option(text)
+        return value
 
     @field_validator("template")
     @classmethod

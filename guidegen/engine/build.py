@@ -129,7 +129,7 @@ def make_guidance(
     terms = all_loss_terms(settings.loss, prior=settings.prior, init=settings.init_weight)
     evaluator = LossEvaluator(
         generator=session.generator,
-        objective=make_objective(terms, context),
+        objective=make_objective(terms, context, settings.loss_option),
         perceptors=session.ensemble,
         cutouts=make_cutouts(
             settings.cutout_method,

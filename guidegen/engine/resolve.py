@@ -14,7 +14,7 @@ from guidegen.errors import ConfigError, about
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
 from guidegen.prompt.grammar import parse_scenes
-from guidegen.prompt.loss_terms import all_loss_terms
+from guidegen.prompt.loss_terms import all_loss_terms, loss_options
 from guidegen.prompt.references import parse_image_prompt
 from guidegen.registry import backends, find, find_loss
 
@@ -41,8 +41,9 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
         with about("perceptor"):
             check_specs(config.perceptor)
         with about("loss"):
-            for term in all_loss_terms(config.loss, prior=config.prior, init=config.init_weight):
-                find_loss(term.name)
+            terms = all_loss_terms(config.loss, prior=config.prior, init=config.init_weight)
+            for name, options in loss_options(terms, config.loss_option).items():
+                find_loss(name).read_options(options)
         if weights:
             with about("generator"):
                 backend, variant = find(config.generator)

@@ -52,6 +52,7 @@ class Settings(TypedDict, total=False):
     prior: float
     init_weight: float
     loss: str | Sequence[str]
+    loss_option: str | Sequence[str]
     ema: float
     zoom: float
     shift: str | tuple[float, float]

@@ -17,7 +17,7 @@ from guidegen.interfaces import (
     Viewed,
     ViewLoss,
 )
-from guidegen.prompt.loss_terms import LossTerm
+from guidegen.prompt.loss_terms import LossTerm, loss_options
 from guidegen.registry import find_loss
 
 
@@ -124,14 +124,28 @@ class Objective:
         return [(term, weight) for term, weight in weighted if weight]
 
 
-def make_objective(terms: Sequence[LossTerm], context: LossContext) -> Objective:
+def make_objective(
+    terms: Sequence[LossTerm], context: LossContext, options: Sequence[str] = ()
+) -> Objective:
     """Build the losses that are installed under these names.
+
+    Args:
+        terms: one for each.
+        context: what they may need; each is told its own options.
+        options: as the user writes them, `LOSS.NAME=VALUE`.
 
     Raises:
         UnknownNameError: there is no such loss; the nearest are offered.
+        ConfigError: an option that can't be.
         GuidegenError: it can't be loaded.
     """
-    return Objective(tuple(Term(term, find_loss(term.name).load(context)) for term in terms))
+    given = loss_options(terms, options)
+    made = []
+    for term in terms:
+        card = find_loss(term.name)
+        own = card.read_options(given[term.name])
+        made.append(Term(term, card.load(replace(context, options=own))))
+    return Objective(tuple(made))
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:

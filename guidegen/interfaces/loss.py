@@ -6,8 +6,8 @@ rest: weights, schedules, micro-batches, gradients, names in `steps.jsonl`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -125,6 +125,7 @@ class LossContext:
         candidates: whose pictures these are.
         targets: name of a perceptor -> each candidate's encoded prompts.
         distance: how far unit vectors [..., d] are apart, as the user chose it; broadcasts.
+        options: of this loss, every one that its card declares.
     """
 
     generator: Generator
@@ -132,3 +133,4 @@ class LossContext:
     candidates: Sequence[Candidate]
     targets: Mapping[str, Sequence[Target]]
     distance: Callable[[Tensor, Tensor], Tensor]
+    options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""Losses as the user writes them: `NAME=WEIGHT` or `NAME=WEIGHT:FROM:TO`. Torch-free."""
+"""Losses as the user writes them. Torch-free.
+
+A term is `NAME=WEIGHT` or `NAME=WEIGHT:FROM:TO`, an option of its loss `LOSS.NAME=VALUE`.
+"""
 
 import re
 from collections.abc import Sequence
@@ -92,6 +95,55 @@ def parse_loss_terms(texts: Sequence[str]) -> list[LossTerm]:
             raise ConfigError(f"the loss {term.name!r} is named twice; once is enough")
         terms[term.name] = term
     return list(terms.values())
+
+
+@dataclass(frozen=True)
+class LossOption:
+    """An option of a loss.
+
+    Attributes:
+        loss: whose it is.
+        text: `NAME=VALUE`, as `guidegen.backend.LossInfo.read_options` takes it.
+    """
+
+    loss: str
+    text: str
+
+
+def parse_loss_option(text: str) -> LossOption:
+    """Read `LOSS.NAME=VALUE`.
+
+    >>> parse_loss_option("palette.colours=red, #00f")
+    LossOption(loss='palette', text='colours=red, #00f')
+
+    Raises:
+        ConfigError: it is written otherwise.
+    """
+    left, equals, value = text.partition("=")
+    loss, dot, name = left.strip().rpartition(".")
+    if not (equals and dot and loss and name):
+        raise ConfigError(
+            f"{text!r} is no option of a loss; write LOSS.NAME=VALUE, like palette.colours=red,navy"
+        )
+    return LossOption(loss, f"{name}={value.strip()}")
+
+
+def loss_options(terms: Sequence[LossTerm], texts: Sequence[str]) -> dict[str, list[str]]:
+    """Name of each term -> the options that are given for its loss.
+
+    Raises:
+        ConfigError: one is written otherwise, or its loss is not among the terms.
+    """
+    found: dict[str, list[str]] = {term.name: [] for term in terms}
+    for text in texts:
+        option = parse_loss_option(text)
+        if option.loss not in found:
+            raise ConfigError(
+                f"{text!r} is about a loss that is not asked for; add --loss {option.loss}=WEIGHT",
+                field="loss_option",
+            )
+        found[option.loss].append(option.text)
+    return found
 
 
 def all_loss_terms(texts: Sequence[str], *, prior: float, init: float) -> list[LossTerm]:

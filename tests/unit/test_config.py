@@ -47,6 +47,7 @@ FULL = {
     "prior": 0.5,
     "init_weight": 0.25,
     "loss": ("tv=0.3", "glow=-1.0:0.25:1.0"),
+    "loss_option": ("glow.colours=red, #00f",),
     "ema": 0.9,
     "zoom": 1.1,
     "shift": "0.1,-0.25",
