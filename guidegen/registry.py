@@ -100,6 +100,11 @@ def losses() -> dict[str, LossInfo]:
     return _load_group(LOSSES, LossInfo)[0]
 
 
+def broken_losses() -> dict[str, str]:
+    """Name -> why, for all losses that can't be loaded."""
+    return _load_group(LOSSES, LossInfo)[1]
+
+
 def find_loss(name: str) -> LossInfo:
     """The card of a loss.
 

@@ -20,8 +20,8 @@ _GROUPS = {
     "Prompts": ("negative_weight", "image_prompt", "noise_prompt", "template"),
     "Models": ("perceptor", "option", "device", "precision", "generator_precision"),
     "Optimisation": (
-        "lr", "lr_end", "optimizer", "distance", "loss", "loss_option", "prior", "init_weight", "ema",
-        "starts",
+        "lr", "lr_end", "optimizer", "distance", "loss", "loss_option", "prior",
+        "init_weight", "ema", "starts",
     ),
     "Cutouts": (
         "cutouts", "cutout_batch", "cutout_method", "cutout_noise", "cutout_whole", "cutout_scale",

@@ -1,7 +1,6 @@
 """`guidegen generators`: what can draw."""
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from guidegen import registry
-from guidegen.backend import GeneratorInfo, Option
+from guidegen.backend import GeneratorInfo
+from guidegen.cli.options import meaning, options_as_json
 
 
 def generators(
@@ -75,16 +75,7 @@ def _print(card: GeneratorInfo, *, whole: bool) -> None:
             print(f"  {name:<9} {value}")
     for name, option in card.options.items():
         default = f"{name}={option.default}"
-        print(f"  --option {default:<22} {_meaning(option)}" if whole else f"  --option {default}")
-
-
-def _meaning(option: Option) -> str:
-    """What an option does and what it can be; choices that its help names are not told twice."""
-    if any(choice not in option.help for choice in option.choices):
-        return f"{option.help} [{', '.join(option.choices)}]"
-    if option.choices or isinstance(option.default, bool | str):
-        return option.help
-    return f"{option.help} [{option.low:g} to {option.high:g}]"
+        print(f"  --option {default:<22} {meaning(option)}" if whole else f"  --option {default}")
 
 
 def _row(card: GeneratorInfo) -> dict[str, Any]:
@@ -101,20 +92,7 @@ def _row(card: GeneratorInfo) -> dict[str, Any]:
         "defaults": asdict(card.defaults),
         "encodes": card.encodes,
         "latents": dict(card.latents),
-        "options": {
-            name: {
-                "default": option.default,
-                "help": option.help,
-                "choices": list(option.choices),
-                "low": _finite(option.low),
-                "high": _finite(option.high),
-            }
-            for name, option in card.options.items()
-        },
+        "options": options_as_json(card.options),
         "licence": card.licence,
         "source": card.source,
     }
-
-
-def _finite(bound: float) -> float | None:
-    return bound if math.isfinite(bound) else None

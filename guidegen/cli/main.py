@@ -21,6 +21,7 @@ from guidegen.cli.embed import embed
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
 from guidegen.cli.help import Columns
+from guidegen.cli.losses import losses
 from guidegen.cli.models import models
 from guidegen.cli.morph import morph
 from guidegen.cli.perceptors import perceptors
@@ -96,6 +97,7 @@ app.command(probe)
 app.command(classify, usage="Usage: guidegen classify IMAGE... --labels LABELS [OPTIONS]\n")
 app.command(show, usage="Usage: guidegen show PICTURE... [OPTIONS]\n")
 app.command(generators, usage="Usage: guidegen generators [NAME...] [OPTIONS]\n")
+app.command(losses, usage="Usage: guidegen losses [NAME...] [OPTIONS]\n")
 app.command(perceptors)
 app.command(presets)
 app.command(models)
@@ -104,7 +106,7 @@ app.register_install_completion_command(
 )
 
 # Commands that work without an argument.
-_ALONE = frozenset({"generators", "perceptors", "presets", "models", "probe"})
+_ALONE = frozenset({"generators", "losses", "perceptors", "presets", "models", "probe"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -139,7 +139,8 @@ def loss_options(terms: Sequence[LossTerm], texts: Sequence[str]) -> dict[str, l
         option = parse_loss_option(text)
         if option.loss not in found:
             raise ConfigError(
-                f"{text!r} is about a loss that is not asked for; add --loss {option.loss}=WEIGHT",
+                f"{text!r} is about a loss that is not asked for; add {option.loss}=WEIGHT to the "
+                "losses",
                 field="loss_option",
             )
         found[option.loss].append(option.text)

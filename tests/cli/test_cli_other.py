@@ -23,7 +23,7 @@ def start(code, **more):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [["--help"], ["generators"], ["x", "--print-config"]])
+@pytest.mark.parametrize("words", [["--help"], ["generators"], ["losses"], ["x", "--print-config"]])
 def test_these_import_nothing_heavy(words):
     process = start(
         "import sys; from guidegen.cli.main import main\n"
@@ -105,6 +105,17 @@ def test_generators_lists_cards_and_what_is_broken(run, monkeypatch):
     assert told["name"] == "b/x"
     assert told["size"] == {"smallest": 16, "largest": 64, "multiple": 8, "default": 32}
     assert told["defaults"]["lr"] == 0.05
+
+
+def test_losses_lists_cards_their_options_and_what_is_broken(run, monkeypatch):
+    monkeypatch.setattr(registry, "broken_losses", lambda: {"bad": "it fails"})
+    result = run("losses")
+    assert "palette: distance of the pixels" in result.out
+    assert "--loss-option range.low=0.05" in result.out
+    assert result.err == "guidegen: the loss 'bad' can't be used: it fails\n"
+    (told,) = json.loads(run("losses", "range", "--json").out)
+    assert told["options"]["low"]["default"] == 0.05
+    assert run("losses", "rang").code == 4
 
 
 def test_options_of_a_generator_are_told_with_their_meaning(run):

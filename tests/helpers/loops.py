@@ -59,6 +59,7 @@ def make_loop(
     group=1,
     distance="spherical",
     losses=(),
+    loss_options=(),
     init=0.0,
     generator=None,
     perceptors=None,
@@ -82,7 +83,9 @@ def make_loop(
     )
     evaluator = LossEvaluator(
         generator=generator,
-        objective=make_objective(all_loss_terms(losses, prior=1.0, init=init), context),
+        objective=make_objective(
+            all_loss_terms(losses, prior=1.0, init=init), context, loss_options
+        ),
         perceptors=ensemble,
         cutouts=cutouts or CutoutSettings(count=8, noise=0.05),
         candidates=candidates,

@@ -73,6 +73,20 @@ def test_full_names_every_field():
     assert set(FULL) == set(RunConfig.model_fields)
 
 
+def test_a_file_that_an_option_of_a_loss_names_is_told_by_its_content(tmp_path):
+    def digest(text):
+        return make_config({"prompt": "a", "loss": "like=1", "loss_option": text}).digest()
+
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (first, second):
+        path.write_bytes(b"1")
+    assert digest(f"like.picture={first}") == digest(f"like.picture={second}")
+    before = digest(f"like.picture={first}")
+    first.write_bytes(b"2")
+    assert digest(f"like.picture={first}") != before
+    assert digest("like.parts=2") != digest("like.parts=3")
+
+
 def test_toml_round_trip(tmp_path):
     config = make_config(FULL)
     path = tmp_path / "c.toml"

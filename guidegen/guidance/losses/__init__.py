@@ -29,7 +29,7 @@ TOTAL_VARIATION = LossInfo(
 )
 LATENT_VARIATION = LossInfo(
     name="smooth",
-    summary="differences between neighbouring latents; calms a VQGAN's codes and a pyramid's layers",
+    summary="differences between neighbouring latents, like a VQGAN's codes; calms them",
     target="guidegen.guidance.losses.detail:build_smooth",
 )
 SATURATION = LossInfo(

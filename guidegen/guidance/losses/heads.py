@@ -90,7 +90,8 @@ def read_head(path: Path) -> Head:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            tensors = {name.rpartition(".")[2]: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name.rpartition(".")[2]: file.get_tensor(name) for name in names}
             labels = json.loads(about.get("labels", "[]"))
     except FileNotFoundError:
         raise WeightsError(f"there is no head at {path}") from None
@@ -98,8 +99,7 @@ def read_head(path: Path) -> Head:
         raise WeightsError(f"{path} is no head in safetensors: {error}") from None
     if about.get("kind") == "cache":
         raise WeightsError(
-            f"{path} is a probe of the kind cache, which is no linear head; train it with "
-            "--kind logistic"
+            f"{path} is a probe of the kind cache, which is no linear head; train a logistic one"
         )
     weight = tensors.get("weight")
     if weight is None or weight.dim() != 2:

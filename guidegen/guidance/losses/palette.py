@@ -57,7 +57,7 @@ def distances(images: Tensor, colours: Tensor) -> Tensor:
 
 
 def oklab(images: Tensor) -> Tensor:
-    """sRGB [B, 3, H, W] in [0, 1] in OKLab, where equal distances look equal.
+    """Pictures [B, 3, H, W], sRGB in [0, 1], in OKLab, where equal distances look equal.
 
     Source: Ottosson 2020, "A perceptual color space for image processing"
     (bottosson.github.io/posts/oklab).

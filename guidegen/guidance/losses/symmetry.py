@@ -39,11 +39,11 @@ class Symmetry:
 
 @dataclass(frozen=True)
 class Seamless:
-    """How much the picture breaks where its right border meets its left one, and the lower the
-    upper: mean absolute second difference of the lines on both sides of the seam, at four scales.
+    """How much a picture breaks where its right border meets its left one, and the lower the upper.
 
-    A second difference is zero where the colour goes on rising or falling as it did, so that a seam
-    may lie within a gradient or a stroke.
+    Mean absolute second difference of the lines beside the seam, at four scales. A second
+    difference is zero where the colour goes on rising or falling as it did, so that a seam may lie
+    within a gradient or a stroke.
     """
 
     def image_loss(self, decoded: Decoded) -> Tensor:

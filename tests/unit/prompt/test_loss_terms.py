@@ -6,7 +6,14 @@ import pytest
 
 from guidegen.errors import ConfigError
 from guidegen.prompt import loss_terms
-from guidegen.prompt.loss_terms import LossTerm, all_loss_terms, parse_loss_term, parse_loss_terms
+from guidegen.prompt.loss_terms import (
+    LossTerm,
+    all_loss_terms,
+    loss_options,
+    parse_loss_option,
+    parse_loss_term,
+    parse_loss_terms,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,23 @@ def test_two_weights_of_one_loss_are_refused(text, settings):
         all_loss_terms([text], **settings)
 
 
-def test_the_example_of_the_docstring():
-    assert doctest.testmod(loss_terms).attempted == 1
+def test_the_examples_of_the_docstrings():
+    assert doctest.testmod(loss_terms).attempted == 2
     assert doctest.testmod(loss_terms).failed == 0
+
+
+def test_options_go_to_the_loss_that_they_name():
+    terms = [LossTerm("tv", 1.0), LossTerm("my.loss", 1.0)]
+    texts = ["my.loss.a=1", "my.loss.b = x=y.z", "tv.c="]
+    assert loss_options(terms, texts) == {"tv": ["c="], "my.loss": ["a=1", "b=x=y.z"]}
+
+
+@pytest.mark.parametrize("text", ["palette", "colours=red", ".colours=red", "palette.=red"])
+def test_what_is_no_option_of_a_loss_is_refused_in_one_line(text):
+    with pytest.raises(ConfigError, match=r"write LOSS\.NAME=VALUE"):
+        parse_loss_option(text)
+
+
+def test_an_option_of_a_loss_that_does_not_count_is_refused():
+    with pytest.raises(ConfigError, match=r"not asked for; add palette=WEIGHT"):
+        loss_options([LossTerm("tv", 1.0)], ["palette.colours=red,blue"])
