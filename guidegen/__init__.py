@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guidegen.config import RunConfig
     from guidegen.engine.picture import Picture
     from guidegen.engine.settings import Settings
+    from guidegen.engine.starts import starts
     from guidegen.engine.stream import Stream
     from guidegen.engine.stream_step import StreamStep
     from guidegen.errors import GuidegenError
@@ -36,8 +37,8 @@ prepare()
 
 __all__ = [
     "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-    "caption", "classify", "embed", "generate", "score", "search", "search_runs", "stream",
-    "upscale",
+    "caption", "classify", "embed", "generate", "score", "search", "search_runs", "starts",
+    "stream", "upscale",
 ]  # fmt: skip
 
 _LAZY = {
@@ -52,6 +53,7 @@ _LAZY = {
     "classify": "guidegen.zero_shot.classify",
     "embed": "guidegen.zero_shot.embed",
     "score": "guidegen.zero_shot.score",
+    "starts": "guidegen.engine.starts",
     "search": "guidegen.zero_shot.search",
     "search_runs": "guidegen.zero_shot.search",
     "upscale": "guidegen.media.upscale_file:upscale_file",

@@ -40,7 +40,7 @@ _OF_FIELD = {
     for field in (*fields, name)
 }
 # Flags of a call that stand among the common ones.
-_COMMON_CALLS = frozenset({"count", "force", "quiet"})
+_COMMON_CALLS = frozenset({"count", "pick", "force", "quiet"})
 # Settings whose default is the generator's own.
 _GENERATORS = frozenset(
     {"steps", "cutouts", "starts", "size", "lr", "start_from"}
@@ -69,10 +69,12 @@ def signature(words: inspect.Parameter, call_flags: Sequence[Flag]) -> inspect.S
         call_flags: what is no field of RunConfig.
 
     Returns:
-        The words, a flag for each field of RunConfig but the prompt, and this call's own.
+        The words, a flag for each field of RunConfig but the prompt, and this call's own, which
+        stand for a field of the same name.
     """
     keyword = inspect.Parameter.KEYWORD_ONLY
-    fields = [name for name in RunConfig.model_fields if name != "prompt"]
+    taken = {"prompt", *(name for name, *_ in call_flags)}
+    fields = [name for name in RunConfig.model_fields if name not in taken]
     common = [name for name in _FIRST if name in fields]
     found = [words]
     for name in common:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from guidegen import registry
 from guidegen.cli.flags import Flag, declare, signature
 from guidegen.cli.words import check_prompts
-from guidegen.config import DRAW, MAX_SEED, RunConfig, make_config, read_toml, to_toml
+from guidegen.config import DRAW, MAX_SEED, MAX_STARTS, RunConfig, make_config, read_toml, to_toml
 from guidegen.engine.defaults import fill
 from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.prompt.hints import hints
@@ -42,13 +42,14 @@ def generate(
     quiet: bool = False,
     each: bool = False,
     json_: bool = False,
+    pick: str | None = None,
     **settings: Any,
 ) -> None:
     """Draw a picture of each prompt."""
     check_prompts(prompts, each=each)
     given = {name: value for name, value in settings.items() if value is not None}
     merged = {**(read_settings(config) if config else {}), **given}
-    configs = plan(prompts, merged, count=count)
+    configs = plan(prompts, merged, count=count, picks=read_picks(pick))
     if print_config:
         if len(configs) > 1:
             raise ConfigError("--print-config prints one config; give it one prompt and no --count")
@@ -76,13 +77,34 @@ def read_settings(path: Path) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value not in ((), "")}
 
 
-def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> list[RunConfig]:
-    """One config for each prompt and seed.
+def read_picks(text: str | None) -> list[int]:
+    """The numbers of `--pick 3,7`.
+
+    Raises:
+        ConfigError: it holds others.
+    """
+    if text is None:
+        return []
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_STARTS for part in numbers):
+        raise ConfigError(
+            f"{text!r} names no starts; write their numbers, like 3 or 3,7 (guidegen starts shows "
+            "them)",
+            field="pick",
+        )
+    return list(dict.fromkeys(map(int, numbers)))
+
+
+def plan(
+    prompts: Sequence[str], settings: dict[str, Any], *, count: int, picks: Sequence[int] = ()
+) -> list[RunConfig]:
+    """One config for each prompt, seed and start that was picked.
 
     Args:
         prompts: what to draw; empty takes the prompt that the settings name.
         settings: RunConfig fields that the user named. The seed -1 draws one.
         count: pictures of each prompt, with consecutive seeds.
+        picks: numbers of the starts to go on from; empty is what the settings say.
 
     Raises:
         ConfigError: a setting is wrong, or there is no prompt.
@@ -95,9 +117,10 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
         raise ConfigError(f"draw at least 1 picture, not {count}", field="count")
-    if count * len(prompts) > MAX_PICTURES:
+    total = count * len(prompts) * max(1, len(picks))
+    if total > MAX_PICTURES:
         raise ConfigError(
-            f"at most {MAX_PICTURES:,} pictures in one call, not {count * len(prompts):,}; "
+            f"at most {MAX_PICTURES:,} pictures in one call, not {total:,}; "
             "guidegen batch draws a list of any length and goes on where it stopped",
             field="count",
         )
@@ -108,9 +131,10 @@ def plan(prompts: Sequence[str], settings: dict[str, Any], *, count: int) -> lis
     if bases[0].seed + count - 1 > MAX_SEED:
         raise ConfigError(f"with --count {count} it can be {MAX_SEED - count + 1}", field="seed")
     return [
-        make_config({**base.model_dump(exclude_unset=True), "seed": base.seed + number})
+        make_config({**base.model_dump(exclude_unset=True), "seed": base.seed + number, **picked})
         for base in bases
         for number in range(count)
+        for picked in ([{"pick": pick} for pick in picks] or [{}])
     ]
 
 
@@ -210,6 +234,13 @@ _CALL_FLAGS: list[Flag] = [
         1,
         ["--count", "-n"],
         "Pictures of each prompt, seeds one after another.",
+    ),
+    (
+        "pick",
+        str | None,
+        None,
+        ["--pick"],
+        "Numbers of starts to go on from, like 3 or 3,7 (guidegen starts shows them).",
     ),
     (
         "config",

@@ -31,6 +31,7 @@ from guidegen.cli.resume import resume
 from guidegen.cli.score import score
 from guidegen.cli.search import search
 from guidegen.cli.show import show
+from guidegen.cli.starts import starts
 from guidegen.cli.streams import Warnings, drop, enduring
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
@@ -85,6 +86,7 @@ app = App(
 app.default(generate)
 app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
 app.command(batch, help=BATCH_HELP, usage="Usage: guidegen batch FILE [OPTIONS]\n")
+app.command(starts, usage="Usage: guidegen starts PROMPT [OPTIONS]\n")
 app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
 app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")

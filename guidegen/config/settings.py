@@ -13,6 +13,7 @@ from guidegen.prompt.loss_terms import parse_loss_option, parse_loss_terms
 from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
 
 MAX_SIDE = 4096
+MAX_STARTS = 4096
 # How many times as large a picture can be made once it is finished; 1 leaves it.
 UpscaleFactor = Literal[1, 2, 3, 4]
 
@@ -35,6 +36,12 @@ class PictureConfig(_Model):
         (), description="Random direction in CLIP's space, SEED:WEIGHT; may be repeated."
     )
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Fixes the random numbers of this picture.")
+    pick: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_STARTS,
+        description="Number of the start to go on from (guidegen starts).",
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -117,7 +124,9 @@ class RunSettings(_Model):
     cutout_shift: float | None = Field(
         None, ge=0, le=0.5, description="How far whole cutouts are moved, in parts of the picture."
     )
-    starts: int | None = Field(None, ge=1, le=4096, description="Starts drawn; the best goes on.")
+    starts: int | None = Field(
+        None, ge=1, le=MAX_STARTS, description="Starts drawn; the best goes on."
+    )
     size: str | None = Field(None, description="Picture size in pixels: 512 or WIDTHxHEIGHT.")
     lr: float | None = Field(None, gt=0, le=100, allow_inf_nan=False, description="Learning rate.")
     lr_end: float = Field(

@@ -25,7 +25,6 @@ from guidegen.interfaces import (
     Candidate,
     Encodes,
     Generator,
-    Latents,
     LoopState,
     LossContext,
     Preference,
@@ -79,7 +78,8 @@ def make_steps(
         index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
         latents = rows(start, index)
     else:
-        latents = _sampled(session, evaluator, settings.starts, preference)
+        drawer, wanted = start_drawer(session, evaluator, preference)
+        latents = best_of(drawer, settings.starts, preference=wanted)
     if torch.device(settings.device).type == "cpu":
         share_micro_batches(evaluator, latents)
     schedule, objective = guidance.schedule, evaluator.objective
@@ -90,17 +90,25 @@ def make_steps(
     yield from best_so_far(steps, comparable=comparable, resume=resume)
 
 
-def _sampled(
+def start_drawer(
     session: Session,
     evaluator: LossEvaluator,
-    starts: int,
-    preference: Sequence[Preference] | None,
-) -> Latents:
-    """The best of several starts, of the generator itself or of the one that it starts from."""
+    preference: Sequence[Preference] | None = None,
+) -> tuple[LossEvaluator, Sequence[Preference] | None]:
+    """The evaluator whose generator draws starts, and what its vocabulary should show.
+
+    Args:
+        session: loaded models.
+        evaluator: of the run.
+        preference: of the run's own generator, if it is known already.
+
+    Returns:
+        The run's own, or that of the generator whose pictures the run starts from.
+    """
     if session.first is None:
-        return best_of(evaluator, starts, preference=preference)
+        return evaluator, preference or _preference(session, session.generator, evaluator)
     laid = replace(evaluator, generator=StartFrom(session.generator, session.first))
-    return best_of(laid, starts, preference=_preference(session, session.first, evaluator))
+    return laid, _preference(session, session.first, evaluator)
 
 
 def _preference(
@@ -172,6 +180,7 @@ def make_candidate(picture: PictureConfig, *, negative_weight: float) -> Candida
             *map(parse_image_prompt, picture.image_prompt),
             *map(parse_noise_prompt, picture.noise_prompt),
         ),
+        pick=picture.pick,
     )
 
 

@@ -52,6 +52,11 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
                 check_weights(config.perceptor)
         choose_device(config.device)
         _check_start(config, info, weights=weights)
+        if config.pick is not None and config.init_image is not None:
+            raise ConfigError(
+                "a run goes on from a start that was drawn or from an init image, not from both",
+                field="pick",
+            )
         if config.init_image is not None:
             _needs_encode(config, info, "start from an image")
             with about("init_image"):

@@ -35,6 +35,7 @@ class Settings(TypedDict, total=False):
     option: str | Sequence[str]
     perceptor: str | Sequence[str]
     seed: int
+    pick: int | None
     steps: int
     cutouts: int
     cutout_batch: int

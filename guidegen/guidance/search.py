@@ -110,27 +110,51 @@ def _distinct(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
 def best_of(
     evaluator: LossEvaluator, starts: int, *, preference: Sequence[Preference] | None = None
 ) -> Latents:
-    """Sample `starts` starts for each candidate, score each without gradient and keep the best.
+    """Where each candidate starts: the best of `starts`, or the one that it picks.
 
-    All starts of a candidate are seen through the same views, so that only they differ.
+    Scored without gradient; all starts of a candidate are seen through the same views, so that only
+    they differ.
     """
     chosen: list[Latents] = []
     for b, candidate in enumerate(evaluator.candidates):
-        own = None if preference is None else [preference[b]] * starts
-        sampled = evaluator.generator.init(starts, rngs=[candidate.rng] * starts, preference=own)
-        if starts == 1:
-            chosen.append(sampled)
+        if candidate.pick is not None:
+            last = candidate.pick - 1
+            sampled = draw(evaluator, b, candidate.pick, preference=preference)
+            chosen.append(rows(sampled, slice(last, last + 1)))
             continue
-        cutouts = evaluator.sample_cutouts(range(b, b + 1))
-        scores = []
-        for i in range(starts):
-            start = rows(sampled, slice(i, i + 1))
-            with torch.no_grad():
-                _, losses = evaluator.evaluate(start, cutouts, range(b, b + 1), backward=False)
-            scores.append(total(losses))
-        best = int(torch.cat(scores).argmin())
+        sampled = draw(evaluator, b, starts, preference=preference)
+        best = 0 if starts == 1 else int(losses_of(evaluator, b, sampled).argmin())
         chosen.append(rows(sampled, slice(best, best + 1)))
     latents = {name: torch.cat([start[name] for start in chosen]) for name in chosen[0]}
     with torch.no_grad():
         evaluator.generator.constrain_(latents)
     return latents
+
+
+def draw(
+    evaluator: LossEvaluator,
+    candidate: int,
+    starts: int,
+    *,
+    preference: Sequence[Preference] | None = None,
+) -> Latents:
+    """Starts of one candidate, [starts, ...] each.
+
+    The first of many are the same as few: each row takes its random numbers after the row before.
+    """
+    own = None if preference is None else [preference[candidate]] * starts
+    rng = evaluator.candidates[candidate].rng
+    return evaluator.generator.init(starts, rngs=[rng] * starts, preference=own)
+
+
+@torch.no_grad()
+def losses_of(evaluator: LossEvaluator, candidate: int, starts: Latents) -> Tensor:
+    """Total loss [n] of starts of one candidate, all seen through the same views."""
+    own = range(candidate, candidate + 1)
+    cutouts = evaluator.sample_cutouts(own)
+    scores = []
+    for i in range(len(next(iter(starts.values())))):
+        start = rows(starts, slice(i, i + 1))
+        _, losses = evaluator.evaluate(start, cutouts, own, backward=False)
+        scores.append(total(losses))
+    return torch.cat(scores)

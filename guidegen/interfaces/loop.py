@@ -20,12 +20,14 @@ class Candidate:
         rng: its random numbers come from here.
         scenes: the scene of each prompt, from 0; -1 belongs to all. Empty: there is one scene.
         references: pictures and random directions that the result should resemble.
+        pick: number, from 1, of the start to go on from; None is the best of several.
     """
 
     prompts: tuple[Prompt, ...]
     rng: torch.Generator = field(compare=False)
     scenes: tuple[int, ...] = ()
     references: tuple[ImagePrompt | NoisePrompt, ...] = ()
+    pick: int | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ FULL = {
     "option": ("truncation=0.5", "classes=top-k"),
     "perceptor": ("ViT-B-32/openai@0.5", "embedded"),
     "seed": 2**63 - 1,
+    "pick": 3,
     "steps": 0,
     "cutouts": 7,
     "cutout_batch": 3,

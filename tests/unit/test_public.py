@@ -6,8 +6,8 @@ import guidegen
 def test_the_public_names_are_these():
     assert guidegen.__all__ == [
         "GuidegenError", "Picture", "Recorder", "RunConfig", "Stop", "Stream", "StreamStep",
-        "caption", "classify", "embed", "generate", "score", "search", "search_runs", "stream",
-        "upscale",
+        "caption", "classify", "embed", "generate", "score", "search", "search_runs", "starts",
+        "stream", "upscale",
     ]  # fmt: skip
 
 
