@@ -45,6 +45,23 @@ def straight_through(value: Tensor, gradient: Tensor) -> Tensor:
     return value.detach() + (gradient - gradient.detach())
 
 
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """`x` forward, its gradient times a factor backward."""
+    out: Tensor = _ScaleGradient.apply(x, factor)
+    return out
+
+
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures [B, 3, H, W] in [0, 1] at another (height, width), bicubic with antialiasing."""
     if images.shape[-2:] == size:

@@ -18,6 +18,7 @@ _COMMON = Group("Common", sort_key=1)
 _CALL = Group("This call", sort_key=9)
 _GROUPS = {
     "Prompts": ("negative_weight", "image_prompt", "noise_prompt", "template"),
+    "Where": ("region", "mask", "outpaint"),
     "Models": ("perceptor", "option", "device", "precision", "generator_precision"),
     "Optimisation": (
         "lr", "lr_end", "optimizer", "distance", "loss", "loss_option", "prior",

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from guidegen.config.settings import PictureConfig, RunSettings
 from guidegen.prompt.references import parse_image_prompt
+from guidegen.prompt.regions import Region
 
 # Settings that name places, or say how long and how visibly to draw; no pixel of a step depends on
 # them, so two pictures that differ only here are one.
@@ -61,6 +62,10 @@ class RunConfig(RunSettings, PictureConfig):
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
+        if self.mask is not None and self.mask.is_file():
+            fields["mask"] = hashlib.sha256(self.mask.read_bytes()).hexdigest()
+        if self.region:
+            fields["region"] = [_region_by_content(one) for one in self.regions()]
         if self.loss_option:
             fields["loss_option"] = [_option_by_content(text) for text in self.loss_option]
         text = json.dumps({"config": fields, "models": dict(models or {})}, sort_keys=True)
@@ -85,6 +90,14 @@ def _by_content(text: str) -> list[object]:
     if not image.path.is_file():
         return [text]
     return [hashlib.sha256(image.path.read_bytes()).hexdigest(), image.weight, str(image.stop)]
+
+
+def _region_by_content(region: Region) -> list[object]:
+    """A region, with the SHA-256 of its mask for its path."""
+    place: object = region.box
+    if region.mask is not None and region.mask.is_file():
+        place = hashlib.sha256(region.mask.read_bytes()).hexdigest()
+    return [region.text, place, str(region.schedule)]
 
 
 def _option_by_content(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from guidegen.config.values import as_text, check_text, height_width, pair
+from guidegen.config.where import WhereSettings
 from guidegen.presets import PRESETS
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import parse_loss_option, parse_loss_terms
@@ -82,7 +83,7 @@ class PictureConfig(_Model):
         return value
 
 
-class RunSettings(_Model):
+class RunSettings(_Model, WhereSettings):
     """What pictures that advance together share.
 
     None means "what suits the generator" (see `guidegen generators`).

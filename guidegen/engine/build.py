@@ -9,6 +9,7 @@ import torch
 
 from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
+from guidegen.engine.inpaint import start_picture
 from guidegen.engine.models import Session
 from guidegen.engine.start import StartFrom
 from guidegen.guidance.averaging import averaged, best_so_far
@@ -18,6 +19,7 @@ from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.guidance.lots import share_micro_batches
 from guidegen.guidance.objective import make_objective
 from guidegen.guidance.optimize import optimize
+from guidegen.guidance.regions import region_terms
 from guidegen.guidance.schedule import LoopSettings, measures_the_same
 from guidegen.guidance.search import best_of, prefer
 from guidegen.guidance.targets import encode_targets
@@ -31,7 +33,6 @@ from guidegen.interfaces import (
     Step,
     Target,
 )
-from guidegen.media.images import read_init
 from guidegen.ops import rows
 from guidegen.prompt.grammar import Prompt, parse_scenes
 from guidegen.prompt.loss_terms import all_loss_terms
@@ -73,8 +74,7 @@ def make_steps(
         latents = dict(resume.latents)
     elif settings.init_image is not None:
         assert isinstance(generator, Encodes)
-        size = settings.height_width()
-        start = generator.encode(read_init(settings.init_image, size).to(settings.device))
+        start = generator.encode(start_picture(settings).to(settings.device))
         index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
         latents = rows(start, index)
     else:
@@ -135,18 +135,24 @@ def make_guidance(
         distance=DISTANCES[settings.distance],
     )
     terms = all_loss_terms(settings.loss, prior=settings.prior, init=settings.init_weight)
+    objective = make_objective(terms, context, settings.loss_option)
+    cutouts = make_cutouts(
+        settings.cutout_method,
+        count=settings.cutouts,
+        noise=settings.cutout_noise,
+        whole=settings.cutout_whole,
+        scale=settings.cutout_sides(),
+        shift=settings.cutout_shift,
+    )
+    if settings.region:
+        objective = objective.and_terms(
+            region_terms(settings.regions(), context, cutouts=cutouts, template=settings.template)
+        )
     evaluator = LossEvaluator(
         generator=session.generator,
-        objective=make_objective(terms, context, settings.loss_option),
+        objective=objective,
         perceptors=session.ensemble,
-        cutouts=make_cutouts(
-            settings.cutout_method,
-            count=settings.cutouts,
-            noise=settings.cutout_noise,
-            whole=settings.cutout_whole,
-            scale=settings.cutout_sides(),
-            shift=settings.cutout_shift,
-        ),
+        cutouts=cutouts,
         candidates=candidates,
         budget=Budget(views=settings.cutout_batch, group=_group(settings)),
     )

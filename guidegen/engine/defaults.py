@@ -77,12 +77,29 @@ def size_of(config: RunConfig, info: GeneratorInfo) -> tuple[int, int]:
     Raises:
         ConfigError: it can't make such a size.
     """
-    height, width = config.height_width() or (info.default_size, info.default_size)
+    height, width = config.height_width() or canvas(config) or (info.default_size,) * 2
     fits(info, (height, width))
     if max(height, width) > 4 * min(height, width):
         why = f"{width}x{height} is too narrow; one side at most 4 times the other"
         raise ConfigError(why, field="size")
     return height, width
+
+
+def canvas(config: RunConfig) -> tuple[int, int] | None:
+    """The size of an init image with what is to be drawn around it; None where nothing is.
+
+    Raises:
+        InputImageError: it can't be read.
+    """
+    margins = config.margins()
+    if margins is None or config.init_image is None:
+        return None
+    from guidegen.media.decode import decode
+
+    with about("init_image"):
+        picture = decode(config.init_image, "init image")
+    left, top, right, bottom = margins
+    return picture.height + top + bottom, picture.width + left + right
 
 
 def fits(info: GeneratorInfo, size: tuple[int, int]) -> None:

@@ -1,11 +1,12 @@
 """Loaded models, kept for the next call that wants the same ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
+from guidegen.engine.inpaint import inpainting
 from guidegen.interfaces import Generator
 from guidegen.precision import Arithmetic
 from guidegen.registry import find, load_generator
@@ -45,7 +46,7 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
     Raises:
         GuidegenError: weights that are missing or broken.
     """
-    return _load(
+    session = _load(
         config.generator,
         config.option,
         config.first_generator,
@@ -56,6 +57,8 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
         config.generator_precision,
         tuple(sorted((keep or {}).items())),
     )
+    generator = inpainting(session.generator, config)
+    return session if generator is session.generator else replace(session, generator=generator)
 
 
 @lru_cache(maxsize=2)

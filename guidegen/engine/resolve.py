@@ -10,7 +10,9 @@ from guidegen.clip.perceptor import check_specs, check_weights
 from guidegen.config import ResolvedConfig, RunConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
+from guidegen.engine.inpaint import check_inpainting
 from guidegen.errors import ConfigError, about
+from guidegen.guidance.regions import read_region
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
 from guidegen.prompt.grammar import parse_scenes
@@ -52,6 +54,14 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
                 check_weights(config.perceptor)
         choose_device(config.device)
         _check_start(config, info, weights=weights)
+        if config.region:
+            _needs_encode(config, info, "draw regions")
+            for region in config.regions():
+                if region.mask is not None:
+                    read_region(region, size)
+        if config.mask is not None or config.outpaint is not None:
+            _needs_encode(config, info, "keep parts of a picture")
+            check_inpainting(config)
         if config.pick is not None and config.init_image is not None:
             raise ConfigError(
                 "a run goes on from a start that was drawn or from an init image, not from both",

@@ -60,6 +60,9 @@ class Settings(TypedDict, total=False):
     rotate: float
     move_every: int
     init_image: "Pictured"
+    mask: "Pictured"
+    outpaint: str | tuple[int, int, int, int]
+    region: str | Sequence[str]
     start_from: str
     device: str
     precision: _Precision
@@ -86,9 +89,12 @@ def plain(settings: Settings) -> dict[str, Any]:
         fields["size"] = "x".join(map(str, size))
     if isinstance(shift := fields.get("shift"), tuple):
         fields["shift"] = ",".join(map(str, shift))
-    start = fields.get("init_image")
-    if _loaded(start):
-        fields["init_image"] = _file_of(start)
+    if isinstance(margins := fields.get("outpaint"), tuple):
+        fields["outpaint"] = ",".join(map(str, margins))
+    for name in ("init_image", "mask"):
+        picture = fields.get(name)
+        if _loaded(picture):
+            fields[name] = _file_of(picture)
     if "image_prompt" in fields:
         given = fields["image_prompt"]
         several = given if isinstance(given, list | tuple) else [given]

@@ -45,6 +45,10 @@ class Objective:
 
     terms: tuple[Term, ...]
 
+    def and_terms(self, terms: Sequence[Term]) -> "Objective":
+        """This objective with more terms."""
+        return replace(self, terms=(*self.terms, *terms))
+
     def image_losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """Weighted losses [G] of pictures and latents, of the terms that count now."""
         found = {}

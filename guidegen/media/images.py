@@ -1,5 +1,6 @@
 """Pictures between files, PIL and tensors."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from guidegen.config import MAX_SIDE
+from guidegen.errors import InputImageError
 from guidegen.interfaces import Images
 from guidegen.media.decode import decode
 from guidegen.ops import resize, to_bytes
@@ -36,6 +38,33 @@ def read_picture(path: Path, what: str) -> Images:
     plain = decode(path, what)
     plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return _to_images(plain)
+
+
+def read_grey(
+    path: Path, size: tuple[int, int], what: str, *, shape: tuple[int, int] | None = None
+) -> Tensor:
+    """A mask [1, 1, H, W] from 0 (black) to 1, scaled and cropped as `read_init` does.
+
+    Args:
+        path: of the file.
+        size: (height, width).
+        what: it is for, in messages.
+        shape: (height, width) whose ratio it must have, but for a hundredth; None for any.
+
+    Raises:
+        InputImageError: it can't be read, or has another shape.
+    """
+    height, width = size
+    plain = decode(path, what)
+    if shape is not None:
+        ratio = plain.width * shape[0] / (plain.height * shape[1])
+        if abs(math.log(ratio)) > 0.01:
+            raise InputImageError(
+                f"the {what} {path} has {plain.width}x{plain.height} pixels, another shape than "
+                f"the picture's {shape[1]}x{shape[0]}"
+            )
+    fitted = ImageOps.fit(plain, (width, height), Image.Resampling.BOX)
+    return _to_images(fitted.convert("L").convert("RGB"))[:, :1]
 
 
 def _to_images(plain: Image.Image) -> Images:

@@ -25,6 +25,7 @@ FLAGS = [
     "--init-weight", "0.25", "--zoom", "1.1", "--shift=-0.1,0", "--rotate=-3", "--move-every", "5",
     "--save-every", "7", "--trajectory", "9", "--loss", "tv=0.5", "--upscale", "2",
     "--loss-option", "tv.a=b", "--pick", "3",
+    "--region", "a cat=left", "--region=a dog=0.5,0,1,1:2", "--mask", "m.png", "--outpaint=1,2,3,4",
     "--generator-precision", "bf16", "--video", "--no-preview", "--minutes", "2.5",
     "--until-loss=-0.5",
     "--perceptor", "RN50/openai@0.5", "--perceptor", "embedded", "--seed", "7", "--steps", "3",

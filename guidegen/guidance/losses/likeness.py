@@ -14,6 +14,10 @@ from guidegen.errors import ConfigError, about
 from guidegen.interfaces import Decoded, Images, LossContext, Perceptor
 from guidegen.media.decode import decode
 from guidegen.media.images import read_init
+from guidegen.ops import scale_gradient
+
+# A power of two, which changes no digit but keeps fp16's small gradients from zero.
+_SCALE = 1024.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class LikeInClip:
         images = decoded.images
         whole = images.new_zeros(len(images))
         for perceptor, weight in self.perceptors:
-            seen = perceptor.encode_image(squares(images, self.parts, perceptor.input_size))
+            parts = squares(scale_gradient(images, 1 / _SCALE), self.parts, perceptor.input_size)
+            seen = scale_gradient(perceptor.encode_image(parts), _SCALE)
             model = self.model[perceptor.name]
             cosines = (seen.view(len(images), len(model), -1) * model).sum(-1)
             whole = whole + weight * (1 - cosines.mean(1))
