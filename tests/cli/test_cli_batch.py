@@ -29,6 +29,7 @@ def listed(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_paths_go_to_stdout_and_the_folder_is_named_after_the_list(run, listed):
     result = run("batch", listed, "--var", "colour=red,blue", "-n", 2, *FAST)
     assert result.code == 0, result.err
@@ -42,6 +43,7 @@ def test_paths_go_to_stdout_and_the_folder_is_named_after_the_list(run, listed):
     assert (again.code, again.out, again.err) == (0, result.out, "")
 
 
+@pytest.mark.slow
 def test_failed_lines_are_told_and_make_the_exit_code_1(run, listed, monkeypatch):
     words = ["batch", listed, "--var", "colour=red", *FAST, "-q"]
     failpoints._reached.clear()

@@ -55,6 +55,7 @@ def test_every_field_has_a_flag_and_all_round_trip(run, tmp_path):
     assert make_config(json.loads(config.model_dump_json())) == config
 
 
+@pytest.mark.slow
 def test_any_config_comes_back_from_its_command(run):
     rng = random.Random(5)
     texts = ["-x", "--", "show", "a b", "it's", '"q"', "$HOME", "*", "苹果", "a;b", "[a]"]
@@ -295,6 +296,7 @@ def test_a_config_file_may_begin_with_a_byte_order_mark(run, engine, tmp_path):
     assert "nested too deeply" in refused.err
 
 
+@pytest.mark.slow
 def test_a_prompt_of_a_million_letters_is_one_short_line(run, engine):
     refused = run("x" * 1_000_000)
     assert refused.code == 2

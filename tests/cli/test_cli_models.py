@@ -76,6 +76,7 @@ def _toml(text):
     return text.replace('"', "")
 
 
+@pytest.mark.slow
 def test_list_shows_all_and_loads_nothing_heavy():
     process = subprocess.run(
         [sys.executable, "-c",
@@ -114,6 +115,7 @@ def import_one(run, tmp_path, name, family="vqgan/imagenet-f16-1024"):
     return done
 
 
+@pytest.mark.slow
 def test_pull_fetches_converts_and_tells_where(run, tmp_path, store, published):
     data, config = published
     with serving(data) as server:
@@ -205,6 +207,7 @@ def test_offline_it_says_what_to_do(run, monkeypatch):
     assert "local-dir:FOLDER" in clip.err
 
 
+@pytest.mark.slow
 def test_verify_finds_what_is_damaged(run, tmp_path, store):
     import_one(run, tmp_path, "vqgan/good")
     import_one(run, tmp_path, "vqgan/bad")

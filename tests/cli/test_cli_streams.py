@@ -52,6 +52,7 @@ def test_a_terminal_that_was_closed_costs_nothing(engine, place, monkeypatch):
     assert len(runs(place)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "code"),
     [(">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0), (">/dev/full", 6), ("2>/dev/full", 0)],

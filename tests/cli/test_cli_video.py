@@ -25,12 +25,14 @@ def test_a_video_lies_in_its_run(run, made):
     assert frames(made[0].path / "video.mp4").shape == (4, 48, 48, 3)
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_its_picture(run, made):
     (made[0].path / "image.png").touch()
     assert run("video", made[0].path / "image.png", *QUICK).code == 0
     assert (made[0].path / "video.mp4").is_file()
 
 
+@pytest.mark.slow
 def test_a_video_for_each_run(run, made):
     done = run("video", *(each.path for each in made), *QUICK)
     assert done.code == 0, done.err

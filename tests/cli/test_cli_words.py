@@ -118,6 +118,7 @@ def test_help_shows_the_common_flags_first_and_every_default(run):
     assert "[default: 0.1]" in parts["--lr-end"]
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_under_help_has_its_own_code():
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()\n"

@@ -27,6 +27,7 @@ def test_four_seeds_make_a_row_nearest_first(tmp_path, capsys):
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_and_stopped_when_it_gets_no_better(tmp_path, capsys, monkeypatch):
     module = load("watch")
     monkeypatch.setattr(module, "PATIENCE", 1)

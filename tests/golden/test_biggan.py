@@ -56,6 +56,7 @@ def test_the_picture_is_the_packages_own(name, truncation):
     assert (found - wanted).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_packages_own(name):
     # in double precision, where no activation falls on the other side of a ReLU's kink
     package, ours, z, classes = with_package(name, 0.5)

@@ -363,6 +363,7 @@ def published_decode(reference, z):
     return PublishedClamp.apply(modules["decoder"](modules["post_quant_conv"](q)).add(1).div(2))
 
 
+@pytest.mark.slow
 def test_five_steps_are_those_of_vqgan_clip(pair):
     ours, theirs = pair
     start = ours.init(1, rngs=rngs(0))["z"]
@@ -402,6 +403,7 @@ def test_the_gradient_of_group_norm_in_half_precision():
     assert (mine - pulled).abs().max() <= 2**-7 * pulled.abs().max()
 
 
+@pytest.mark.slow
 def test_auto_times_a_block_in_every_precision(store, monkeypatch, tmp_path):
     monkeypatch.setenv("GUIDEGEN_CACHE", str(tmp_path))
     both = (torch.float32, torch.bfloat16)

@@ -8,6 +8,8 @@ import pytest
 from tests.helpers.tiny_clip import make_tiny_clip
 from tests.reliability.harness import guidegen, leftovers, pictures, start
 
+pytestmark = pytest.mark.slow  # real processes, each of which loads everything
+
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
@@ -76,7 +78,6 @@ def cut(path):
 
 @pytest.mark.parametrize("harm", [flip, cut, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("harmed", [1, 2])
-@pytest.mark.slow
 def test_a_damaged_state_falls_back_to_the_older(tmp_path, words, whole, harm, harmed):
     assert guidegen(*words, cwd=tmp_path, fail="step@33:1:kill")[0] == -signal.SIGKILL
     states = sorted(the_run(tmp_path).glob("state-*"))

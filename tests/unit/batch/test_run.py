@@ -74,6 +74,7 @@ def test_the_same_pictures_as_one_by_one(tmp_path, settings, listed):
     assert pictures(tmp_path / "out") == pictures(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_a_second_call_draws_nothing_again(tmp_path, settings, listed):
     folder = tmp_path / "out"
     draw(listed, folder, settings)
@@ -157,6 +158,7 @@ def test_only_one_process_draws_into_a_folder(tmp_path, settings, listed):
     assert not (folder / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     ["append@results.jsonl:2", "write@image.png:2", "write@index.html:1", "rename@results.jsonl:1",
@@ -175,6 +177,7 @@ def test_a_full_disk_stops_the_list_and_loses_nothing(tmp_path, settings, listed
     assert [row["job"] for row in rows(folder)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_torn_or_damaged_line_of_the_results_costs_nothing(tmp_path, settings, listed):
     folder = tmp_path / "out"
     draw(listed, folder, settings)

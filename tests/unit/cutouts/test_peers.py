@@ -133,6 +133,7 @@ def test_perspective_moves_corners_inwards_and_leaves_black_behind():
     assert (white[:, :, 16, 16] - 1).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_augmentations_happen_as_often_and_as_far_as_there():
     method = VqganClipCutouts(count=3000, perspective=0, noise=0)
     drawn = method.sample(rngs=rngs(1), size=1)

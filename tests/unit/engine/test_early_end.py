@@ -70,6 +70,7 @@ def test_what_ends_early_shows_the_best_so_far_with_its_own_loss(settings):
     assert picture.scores["loss"] == pytest.approx(min(row[:last]))
 
 
+@pytest.mark.slow
 def test_a_call_that_gives_no_more_time_finds_it_and_one_that_does_goes_on(settings, clock):
     whole = guidegen.generate("a red dot", **{**settings, "out": None})
     watch = minute_a_step(clock)
@@ -112,6 +113,7 @@ def test_a_picture_ends_at_the_first_step_that_is_good_enough(settings):
     assert other.run.path != run.path
 
 
+@pytest.mark.slow
 def test_each_candidate_ends_by_itself_with_the_picture_it_would_have_alone(settings):
     both = losses(settings, 2)
     wanted = max(min(row) for row in both.values())

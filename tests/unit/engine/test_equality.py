@@ -65,6 +65,7 @@ def test_the_same_picture_twice_has_the_same_pixels():
     assert np.array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_a_picture_among_others_is_the_picture_alone():
     wanted = config()
     others = [config(word, i) for i, word in enumerate(["fire", "a ship"])]

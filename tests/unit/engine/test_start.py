@@ -73,6 +73,7 @@ def test_a_start_does_not_depend_on_its_neighbours():
     assert all(torch.equal(together[name][1:], alone[name]) for name in alone)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(clip):
     resolved = resolve(config(clip, generator="pyramid", start_from="collage", steps=4, starts=2))
     session = open_session(resolved)

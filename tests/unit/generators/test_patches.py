@@ -22,6 +22,7 @@ def sums(indices):
     return [float(SHARED["atlas"]._texture(index).sum()) for index in indices]
 
 
+@pytest.mark.slow
 def test_a_fork_reads_right_while_its_parent_reads_on():
     torch.set_num_threads(1)
     SHARED["atlas"] = Atlas(PATCHES)

@@ -219,6 +219,7 @@ def quick(specs, out, **fields):
     return make_config({**settings, **fields})
 
 
+@pytest.mark.slow
 def test_each_kind_changes_the_picture_and_the_ensemble_bears_all(specs, tmp_path, photo):
     kinds = {
         "plain": {},
@@ -236,6 +237,7 @@ def test_each_kind_changes_the_picture_and_the_ensemble_bears_all(specs, tmp_pat
         assert all(-1 <= picture.scores[f"similarity {spec[:-2]}"] <= 1 for spec in specs)
 
 
+@pytest.mark.slow
 def test_an_image_prompt_draws_towards_the_image(specs, ensemble, photo):
     fields = {"prompt": "a:0.01", "generator": "pixels", "size": 32, "steps": 40, "lr": 0.05}
     fields |= {"perceptor": specs[:1], "out": None, "cutouts": 8, "seed": 3}

@@ -39,6 +39,7 @@ def test_mp4_reads_back(tmp_path):
     assert data["duration"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_faststart_puts_the_index_in_front(tmp_path):
     data = encode(tmp_path / "a.mp4", MP4, 5).read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
@@ -116,6 +117,7 @@ class Writes(io.BytesIO):
         return count
 
 
+@pytest.mark.slow
 def test_no_write_ends_within_the_head_of_a_fragment():
     """What kill -9 leaves ends with a write, and such a head makes a file unreadable."""
     file = Writes()
@@ -152,6 +154,7 @@ def test_a_live_file_plays_up_to_any_place(tmp_path):
         assert np.array_equal(frames(tmp_path / "whole.mp4"), found)
 
 
+@pytest.mark.slow
 def test_trim_leaves_a_whole_file_and_what_is_none(tmp_path):
     live = encode(tmp_path / "a.mp4", LIVE_MP4, 5)
     before = live.read_bytes()

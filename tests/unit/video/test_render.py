@@ -168,6 +168,7 @@ def test_a_thinned_trajectory_in_half_precision_shows_the_same_way(tmp_path, gen
         assert psnr(full, torch.from_numpy(short).permute(2, 0, 1) / 255) > 30
 
 
+@pytest.mark.slow
 def test_progress_is_told(run, tmp_path):
     told = []
     render([run], tmp_path / "v.mp4", QUICK, progress=lambda *pair: told.append(pair))

@@ -253,6 +253,7 @@ def test_a_zip_that_unpacks_to_far_more_is_refused(tmp_path, store, tiny):
         import_checkpoint(path, "vqgan/a", store)
 
 
+@pytest.mark.slow
 def test_names_and_shapes_must_be_exactly_those_of_the_config(tmp_path, store, tiny):
     config, state = tiny
     first = next(iter(state))
@@ -282,6 +283,7 @@ def test_names_and_shapes_must_be_exactly_those_of_the_config(tmp_path, store, t
         import_checkpoint(put(tmp_path, tiny, config=gumbel), "vqgan/a", store)
 
 
+@pytest.mark.slow
 def test_a_biggan_that_lacks_its_last_layer_is_refused(tmp_path, store):
     path = write_biggan(tmp_path / "in")
     state = torch.load(path, weights_only=True)
@@ -343,6 +345,7 @@ def test_figures_of_a_config_are_checked_before_anything_is_built(tiny):
             normal_config({**biggan_config(), **wrong}, "biggan")
 
 
+@pytest.mark.slow
 def test_a_different_model_is_kept_unless_forced(tmp_path, store, tiny):
     path = put(tmp_path, tiny)
     first = import_checkpoint(path, "vqgan/a", store)

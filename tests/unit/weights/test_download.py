@@ -285,6 +285,7 @@ def _record(store, start):
         digests.record(store, f"name-{number}", "0" * 64)
 
 
+@pytest.mark.slow
 def test_no_digest_is_lost_between_processes(tmp_path):
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_record, args=(tmp_path, 100 * k)) for k in range(4)]
@@ -312,6 +313,7 @@ except WeightsError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_hub_s_cache_and_variables_are_used(server, tmp_path, monkeypatch):
     def hub(store, sha, **more):
         for name, value in {"HF_ENDPOINT": server.base, "HF_HUB_CACHE": str(tmp_path / "cache"),

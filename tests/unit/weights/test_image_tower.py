@@ -39,6 +39,7 @@ def load(folder):
     return load_perceptor(f"local-dir:{folder}", device="cpu", precision="fp32")
 
 
+@pytest.mark.slow
 def test_a_slim_folder_is_the_whole_model_without_its_text_tower(whole, slim):
     assert {path.name for path in slim.iterdir()} == {
         "README.md", clip.CONFIG, "curves.jsonl", IMAGE_TOWER,
@@ -55,6 +56,7 @@ def test_a_slim_folder_is_the_whole_model_without_its_text_tower(whole, slim):
     assert other.digest not in (plain.digest, one.digest)
 
 
+@pytest.mark.slow
 def test_a_tower_may_see_smaller_pictures_than_the_embedded_one(whole, tmp_path):
     clip.save_image_tower(whole, tmp_path / "small", size=64)
     small = load(tmp_path / "small")
@@ -63,6 +65,7 @@ def test_a_tower_may_see_smaller_pictures_than_the_embedded_one(whole, tmp_path)
     assert not torch.allclose(small.encode_image(picture), load(whole).encode_image(picture))
 
 
+@pytest.mark.slow
 def test_a_changed_tower_changes_the_digest(slim, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(slim, other)
@@ -72,6 +75,7 @@ def test_a_changed_tower_changes_the_digest(slim, tmp_path):
     assert load(other).digest != load(slim).digest
 
 
+@pytest.mark.slow
 def test_towers_that_do_not_fit_are_refused_in_one_line(slim, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(slim, broken)

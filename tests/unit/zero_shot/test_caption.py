@@ -10,6 +10,7 @@ from guidegen.zero_shot.pictures import encode
 NAMES = ["circle", "square", "owl", "lighthouse", "guitar"]
 
 
+@pytest.mark.slow
 def test_a_red_disc_is_called_red_and_round(tmp_path, picture):
     path = picture(tmp_path / "a.png", "red", (128, 128))
     (found,) = guidegen.caption(path, vocabulary=NAMES, top=2)

@@ -72,6 +72,7 @@ def test_a_loop_that_is_not_held_keeps_no_start():
     assert step.snapshot().losses == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["pixels", "collage"])
 def test_from_the_command_down_to_the_loss(tmp_path, generator):
     clip = make_tiny_clip(tmp_path / "clip")

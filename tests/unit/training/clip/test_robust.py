@@ -83,6 +83,7 @@ def test_the_tower_is_that_of_open_clip_before_training_and_after_it_is_written_
     torch.testing.assert_close(plain(other), changed, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_only_what_is_meant_to_train_does(folder, train_set, tmp_path):
     ours = trainer(folder, train_set, tmp_path / "s", steps=1, sizes=(32,), shares=(1.0,))
     text = ours.model.token_embedding.weight.clone()
@@ -95,6 +96,7 @@ def test_only_what_is_meant_to_train_does(folder, train_set, tmp_path):
     assert not torch.equal(ours.tower.tower.stem.weight, stem)
 
 
+@pytest.mark.slow
 def test_the_clean_pictures_original_embedding_is_what_fare_measures(folder, train_set, tmp_path):
     # an attack of no size on a tower that has not trained yet leaves nothing between the two
     still = trainer(folder, train_set, tmp_path / "s", steps=1, eps=1e-9)

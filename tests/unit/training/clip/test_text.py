@@ -61,6 +61,7 @@ def test_targets_are_filled_once_and_go_on_after_a_kill(tmp_path, monkeypatch):
     assert cache.texts() == texts
 
 
+@pytest.mark.slow
 def test_distillation_learns_and_resumes(small, tmp_path):
     texts = [f"{c} {n}" for c in corpus.COLOURS for n in ("cat", "dog", "house", "tree")]
     tokens = clip.tokenize(clip.new_tokenizer(), texts)
