@@ -26,7 +26,7 @@ def test_a_folder_takes_them_all(run, tmp_path):
     (["broken.png"], 7, "can't be read"),
     (["a.png", "a.png"], 2, "one by one"),
     (["a.png", "--out", "a.webp"], 6, "are PNG files"),
-    (["a.png", "--out", "a.png"], 6, "did not make it"),
+    (["a.png", "--out", "a.png"], 6, "no enlarged picture"),
     (["a.png", "b.png", "--out", "c.png"], 2, "2 pictures"),
     (["a.png", "--device", "gpu"], 2, "is no device"),
 ])  # fmt: skip

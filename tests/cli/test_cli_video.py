@@ -82,7 +82,7 @@ def test_morph(run, made, tmp_path):
         (["video", "RUN", "--out", "a.avi"], 2, ".mp4, .gif or .webp"),
         (["video", "RUN", "--out", "a.gif", "--format", "mp4"], 2, "does not fit"),
         (["video", "RUN", "RUN", "--out", "a.mp4"], 2, "--side-by-side"),
-        (["video", "RUN", "--out", "RUN/run.json/a.mp4"], 6, "choose another --out"),
+        (["video", "RUN", "--out", "RUN/run.json/a.mp4"], 6, "--out: can't write"),
         (["video", "RUN", "--device", "cuda:77"], 2, "no cuda:77"),
         (["morph", "RUN"], 2, "at least two"),
     ],

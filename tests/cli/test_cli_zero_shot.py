@@ -79,7 +79,7 @@ def test_embed_writes_what_it_says(run, folder, tiny):
     (["score", "a.png", "-p", "a", "--device", "gpu"], 2, "is no device"),
     (["score"], 2, "name a picture"),
     (["embed"], 2, "name pictures or texts"),
-    (["embed", "a.png", "-o", "x.csv"], 2, "--out ends in"),
+    (["embed", "a.png", "-o", "x.csv"], 2, "--out: name a .safetensors"),
 ])  # fmt: skip
 def test_what_can_not_be_done_is_said_in_one_line(run, folder, words, code, why):
     outcome = run(*words)
@@ -92,4 +92,4 @@ def test_what_can_not_be_done_is_said_in_one_line(run, folder, words, code, why)
 def test_a_picture_that_tells_no_prompt_has_no_score(run, folder, tiny):
     outcome = run("score", "a.png", "--perceptor", tiny)
     assert outcome.code == 7
-    assert "does not tell its prompt" in outcome.err
+    assert "does not tell it" in outcome.err

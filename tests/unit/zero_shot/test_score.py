@@ -52,7 +52,7 @@ def test_a_picture_without_a_prompt_stops_only_itself(tmp_path, tiny, picture):
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"nothing")
     found = guidegen.score(tmp_path, perceptors=(tiny,))
-    assert "does not tell its prompt" in found[0].error
+    assert "does not tell it" in found[0].error
     assert "can't be read" in found[1].error
     found = guidegen.score(tmp_path, "a disc", perceptors=(tiny,))
     assert [bool(each.error) for each in found] == [False, True]
