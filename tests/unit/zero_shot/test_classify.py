@@ -99,7 +99,8 @@ def test_labels_come_from_words_files_folders_and_imagenet(tmp_path):
 
 
 @pytest.mark.parametrize(("given", "why"), [
-    ("", "labels: none in"), (",", "labels: none in"), ("a,b,a", "twice"), ("none.txt", "no file of labels"),
+    ("", "labels: none in"), (",", "labels: none in"), ("a,b,a", "twice"),
+    ("none.txt", "no file of labels"),
 ])  # fmt: skip
 def test_labels_that_can_not_be_used_are_refused(given, why):
     with pytest.raises(ConfigError, match=why):

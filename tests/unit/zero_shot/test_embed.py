@@ -64,5 +64,5 @@ def test_parquet_without_its_package_is_refused_before_work(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'guidegen\[tool\]'"):
         list(write_embeddings(tmp_path / "x.parquet", texts=["a"]))
-    with pytest.raises(ConfigError, match="name a .safetensors"):
+    with pytest.raises(ConfigError, match=r"name a \.safetensors"):
         list(write_embeddings(tmp_path / "x.csv", texts=["a"]))
