@@ -167,7 +167,7 @@ def test_a_quote_that_is_never_closed_is_one_problem(tmp_path):
     [("{", "no JSON"), ("[1]", "not an object"), ('{"prompt": 5}', "prompt"),
      ('{"prompt": "a", "prompt": "b"}', "twice"), ('{"prompt": "a", "lr": NaN}', "NaN"),
      ('{"seed": 1}', "no prompt"), ('{"prompt": "a", "speed": 1}', "'speed'"),
-     ('{"prompt": "a", "out": "x"}', "--out"), ('{"prompt": "a", "steps": -1}', "steps"),
+     ('{"prompt": "a", "out": "x"}', "one folder"), ('{"prompt": "a", "steps": -1}', "steps"),
      ('{"prompt": "a", "seed": 1' + "0" * 5000 + "}", ""), ("[" * 100_000, "")],
 )  # fmt: skip
 def test_problems_of_jsonl(tmp_path, line, word):
