@@ -23,6 +23,7 @@ from torch.nn.utils import remove_spectral_norm
 from generators.biggan.block import Block, affine, modulated
 from guidegen.errors import WeightsError
 from guidegen.precision import Arithmetic
+from guidegen.weights.fit import require_fit
 from guidegen.weights.reference import biggan
 from guidegen.weights.store import Stored
 
@@ -44,16 +45,9 @@ def load(model: Stored) -> Any:
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(
             f"{model.folder} is no BigGAN that can be used: {why}; "
-            f"import it again: guidegen models import"
+            "import it again: guidegen models import"
         ) from None
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    wrong = sorted(wanted.keys() ^ tensors.keys())
-    wrong += sorted(n for n in wanted.keys() & tensors.keys() if wanted[n] != tensors[n].shape)
-    if wrong:
-        raise WeightsError(
-            f"{model.weights} does not fit its config: {len(wrong)} tensors are missing, extra or "
-            f"of another shape ({', '.join(wrong[:3])})"
-        )
+    require_fit(model.weights, tensors, {k: v.shape for k, v in network.state_dict().items()})
     network.load_state_dict(tensors)
     # without this, spectral norm changes the weights at every call
     return network.eval().requires_grad_(False)

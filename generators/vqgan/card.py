@@ -73,7 +73,7 @@ def describe(name: str, config: Mapping[str, Any]) -> GeneratorInfo:
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"the config.json of {name} is no VQGAN's ({type(error).__name__}: {error}); "
-            f"import it again: guidegen models import"
+            "import it again: guidegen models import"
         ) from None
     return card(name, summary, f=f, width=width)
 

@@ -41,11 +41,11 @@ class VQGAN:
         size: tuple[int, int],
         device: str,
         precision: str = "auto",
-        start: str = "codes",
+        options: Mapping[str, object],
     ) -> None:
         self.info, self.size, self.device = info, size, torch.device(device)
         self.digest = model.sha256
-        self.start = start
+        self.start = str(options["start"])
         modules = load(model)
         self.arithmetic = generator_arithmetic(
             precision,
@@ -143,7 +143,6 @@ def build(
         WeightsError: the weights are not here, have changed or do not fit their config.
         ConfigError: a size or precision that it can't do.
     """
-    start = str(options["start"])
     return VQGAN(
-        info, stored(info.name), size=size, device=device, precision=precision, start=start
+        info, stored(info.name), size=size, device=device, precision=precision, options=options
     )

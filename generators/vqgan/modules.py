@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from generators.vqgan.group_norm import group_norm
 from guidegen.errors import WeightsError
 from guidegen.precision import Arithmetic, autocast
+from guidegen.weights.fit import require_fit
 from guidegen.weights.reference import TamingVQGAN
 from guidegen.weights.store import Stored
 
@@ -64,13 +65,13 @@ def load(stored: Stored) -> VQModules:
         reason = " ".join(str(e).split())[:160]
         raise WeightsError(
             f"the config of {stored.name} is no VQGAN's ({type(e).__name__}: {reason}); "
-            f"import it again: guidegen models import"
+            "import it again: guidegen models import"
         ) from None
     try:
         state = load_file(stored.weights)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"can't read {stored.weights}: {error}") from None
-    _must_fit(modules.state_dict(), state, stored)
+    require_fit(stored.weights, state, {k: v.shape for k, v in modules.state_dict().items()})
     modules.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
     modules.eval().requires_grad_(False)
     for module in modules.modules():
@@ -102,23 +103,6 @@ def workload(modules: VQModules, device: torch.device, choice: Arithmetic) -> Ca
         out.float().sum().backward()
 
     return run
-
-
-def _must_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored: Stored) -> None:
-    missing = sorted(wanted.keys() - found.keys())
-    extra = sorted(found.keys() - wanted.keys())
-    shapes = [
-        f"{k} is {list(found[k].shape)}, not {list(wanted[k].shape)}"
-        for k in sorted(wanted.keys() & found.keys())
-        if found[k].shape != wanted[k].shape
-    ]
-    for what, names in (("lacks", missing), ("has too much:", extra), ("does not fit:", shapes)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise WeightsError(
-                f"{stored.weights} {what} {names[0]}{more}; its config.json is another model's, "
-                f"or the import went wrong: import {stored.name} again"
-            )
 
 
 def _quicken(module: Any) -> None:

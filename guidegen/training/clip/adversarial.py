@@ -43,8 +43,7 @@ def retrieval(
     records, cutouts = evaluator.parts[split]
     device = next(model.parameters()).device
     encode = image_encoder(model)
-    top1 = top5 = 0.0
-    items = ways = 0
+    found = []
     for seed in range(draws):
         positions, captions = evaluate.draw(records, evaluator.fill, seed)
         # cloned: what inference mode made can not be kept for a backward pass
@@ -66,13 +65,8 @@ def retrieval(
             with torch.no_grad():
                 scores = encode(hard) @ bank.T
             ranks.append((scores > scores.gather(1, target[:, None])).sum(dim=1))
-        rank = torch.cat(ranks)
-        top1 += float((rank < 1).float().mean()) / draws
-        top5 += float((rank < 5).float().mean()) / draws
-        items, ways = len(positions), len(captions)
-    return evaluate.Retrieval(
-        f"{split} under {steps} L2 steps of eps {eps:g}", top1, top5, items, ways
-    )
+        found.append((torch.cat(ranks), len(captions)))
+    return evaluate.mean_retrieval(f"{split} under {steps} L2 steps of eps {eps:g}", found)
 
 
 def _misses(encode: Any, bank: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:

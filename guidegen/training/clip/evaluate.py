@@ -122,17 +122,30 @@ def retrieval(
         fill: records that lend captions where `records` has too few concepts.
         split: name of the result.
     """
-    top1, top5, items, ways = 0.0, 0.0, 0, 0
+    found = []
     for seed in range(DRAWS):
         positions, captions = draw(records, fill, seed)
         bank = torch.stack([texts[c] for c in captions])
         scores = images[positions] @ bank.T
         own = scores.diagonal().unsqueeze(1)  # captions of the pictures come first
-        rank = (scores > own).sum(dim=1)
-        top1 += float((rank < 1).float().mean()) / DRAWS
-        top5 += float((rank < 5).float().mean()) / DRAWS
-        items, ways = len(positions), len(captions)
-    return Retrieval(split, top1, top5, items, ways)
+        found.append(((scores > own).sum(dim=1), len(captions)))
+    return mean_retrieval(split, found)
+
+
+def mean_retrieval(split: str, draws: Sequence[tuple[Tensor, int]]) -> Retrieval:
+    """Mean over draws.
+
+    Args:
+        split: name of the result.
+        draws: for each, how many captions are nearer to a picture than its own, int [n], and among
+            how many they were.
+    """
+    top1 = top5 = 0.0
+    for rank, _ in draws:
+        top1 += float((rank < 1).float().mean()) / len(draws)
+        top5 += float((rank < 5).float().mean()) / len(draws)
+    rank, ways = draws[-1]
+    return Retrieval(split, top1, top5, len(rank), ways)
 
 
 class Evaluator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from guidegen.training.clip import model as clip
 from guidegen.training.data import scenes
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
+from guidegen.training.progress import running_means
 from guidegen.training.vqgan.codebook import perplexity
 from guidegen.training.vqgan.loss import PerceptualLoss
 from guidegen.training.vqgan.model import SMALL, VQGAN, reconstruct, save, save_source
@@ -97,16 +97,7 @@ def run(
         model, source.batch, perceptual.to(where), config, state_file=state_file, seed=seed
     )
     evaluator = Evaluator(everything, config.size)
-    log.info("from step %d of %d", trainer.step, config.steps)
-    means: dict[str, float] = {}
-    start, first = time.monotonic(), trainer.step
-    for losses in trainer.run():
-        for name, loss in losses.items():
-            means[name] = 0.96 * means.get(name, loss) + 0.04 * loss
-        if trainer.step % 20 == 0:
-            pace = (time.monotonic() - start) / (trainer.step - first)
-            numbers = ", ".join(f"{k} {v:.4g}" for k, v in means.items())
-            log.info("step %d: %s; %.2f s a step", trainer.step, numbers, pace)
+    for _ in running_means(trainer.run(), done=trainer.step, total=config.steps, name="vqgan"):
         if trainer.step % evaluate_every == 0 and trainer.step < config.steps:
             export(trainer, out, evaluator, seed)
     return export(trainer, out, evaluator, seed)

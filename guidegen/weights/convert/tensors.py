@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from guidegen.errors import WeightsError
 from guidegen.weights.catalog import BIGGAN
 from guidegen.weights.convert.schemas import Shapes, expected_shapes, normal_config
+from guidegen.weights.fit import require_fit
 from guidegen.weights.store import Stored
 
 _FIRST_STAGE = "first_stage_model."
@@ -18,7 +19,6 @@ _FIRST_STAGE = "first_stage_model."
 _NET2NET = ("transformer", "cond_stage_model", "permuter")
 _TRAINING = ("loss", "colorize")
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
-_NAMED = 3
 
 
 def select(
@@ -48,18 +48,8 @@ def select(
 
 
 def compare(file: Path, tensors: Mapping[str, torch.Tensor], expected: Shapes) -> None:
-    """Refuse everything but exactly the promised tensors."""
-    missing = [name for name in expected if name not in tensors]
-    extra = [name for name in tensors if name not in expected]
-    misshapen = [
-        f"{name} {list(tensors[name].shape)} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
-    ]
-    kinds = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-    found = [f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds if names]
-    if found:
-        raise WeightsError(f"{file} does not fit its config: {'; '.join(found)}")
+    """Refuse everything but exactly the promised tensors, in finite numbers."""
+    require_fit(file, tensors, expected)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise WeightsError(f"{file}: {name} holds {tensor.dtype}, not numbers with a fraction")
@@ -82,7 +72,3 @@ def check_numbers(model: Stored) -> None:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{model.weights} is damaged: {error}") from error
     compare(model.weights, tensors, expected_shapes(config, model.name.partition("/")[0]))
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
