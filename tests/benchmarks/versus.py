@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,23 @@ CLOCK = "cpu: seconds of computing, for a machine that is busy with other things
 
 
 class Contender:
-    """A process that waits for its turn."""
+    """A process that waits for its turn.
 
-    def __init__(self, contest: Contest) -> None:
+    Args:
+        contest: what it is told.
+        environment: its variables; None takes ours.
+        folder: where it runs, and whose code it runs; None is here.
+    """
+
+    def __init__(
+        self,
+        contest: Contest,
+        *,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.name = f"{contest.contender} {contest.precision}"
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        environment = {**(environment or os.environ), "HF_HUB_OFFLINE": "1"}
         if contest.threads:
             environment["OMP_NUM_THREADS"] = str(contest.threads)
         self.process = subprocess.Popen(
@@ -53,10 +65,11 @@ class Contender:
             stderr=sys.stderr if contest.folder.joinpath("noisy").exists() else subprocess.DEVNULL,
             text=True,
             env=environment,
+            cwd=folder,
         )
         ready = self._answer()
         self.loaded = float(ready["mib"])
-        self.arithmetic: dict[str, str] = ready["arithmetic"]
+        self.arithmetic: dict[str, str] = ready.get("arithmetic", {})
         self.seconds: list[float] = []
         self.clock = "wall"
 
