@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from guidegen.weights.catalog import CLIP, read_registry
-from guidegen.weights.download import in_hub_cache
 
 
 def perceptors(
@@ -48,6 +47,8 @@ def perceptors(
 
 
 def _row(one: Any) -> dict[str, str]:
+    from guidegen.weights.download import in_hub_cache
+
     here = any(in_hub_cache(source) for source in one.sources)
     return {
         "name": one.name,

@@ -20,7 +20,7 @@ class ResolvedSettings(RunSettings):
         return height_width(self.size)
 
 
-class ResolvedConfig(ResolvedSettings, RunConfig):
+class ResolvedConfig(ResolvedSettings, RunConfig, defer_build=True):
     """What is really used for one picture; written flat, as the RunConfig that reads it back."""
 
     @property

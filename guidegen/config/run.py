@@ -42,7 +42,7 @@ _AS_BEFORE = {
 }  # fmt: skip
 
 
-class RunConfig(RunSettings, PictureConfig):
+class RunConfig(RunSettings, PictureConfig, defer_build=False):
     """Everything that decides one picture: its own settings and those that a batch shares.
 
     Flags, TOML keys, API arguments and the metadata of pictures are its fields.

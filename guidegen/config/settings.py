@@ -25,7 +25,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class PictureConfig(_Model):
+class PictureConfig(_Model, defer_build=True):
     """What one picture has of its own among those that advance together."""
 
     prompt: str = Field(description="What to draw: text:weight:stop, parts joined by |.")
@@ -83,7 +83,7 @@ class PictureConfig(_Model):
         return value
 
 
-class RunSettings(_Model, WhereSettings):
+class RunSettings(_Model, WhereSettings, defer_build=True):
     """What pictures that advance together share.
 
     None means "what suits the generator" (see `guidegen generators`).

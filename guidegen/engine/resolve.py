@@ -7,7 +7,7 @@ import torch
 
 from guidegen.backend import Backend, GeneratorInfo
 from guidegen.clip.perceptor import check_specs, check_weights
-from guidegen.config import ResolvedConfig, RunConfig
+from guidegen.config import PictureConfig, ResolvedConfig, ResolvedSettings, RunConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
 from guidegen.engine.inpaint import check_inpainting
@@ -19,6 +19,10 @@ from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import all_loss_terms, loss_options
 from guidegen.prompt.references import parse_image_prompt
 from guidegen.registry import backends, find, find_loss
+
+# Their validators are built here, where one thread imports, and not as every command starts.
+for _model in (PictureConfig, ResolvedSettings, ResolvedConfig):
+    _model.model_rebuild()
 
 
 def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:

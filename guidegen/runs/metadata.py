@@ -7,6 +7,7 @@ Three texts are written, each for another reader:
     XML:com.adobe.xmp    XMP with IPTC's digital source type, which marks AI pictures
 """
 
+import html
 import io
 import json
 import math
@@ -15,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import InputImageError
@@ -199,7 +199,7 @@ def xmp(config: RunConfig, version: str) -> str:
         "xmp:CreatorTool": f"guidegen {version}",
     }
     body = "\n".join(
-        f"   <{name}>{escape(_NOT_XML.sub('�', value))}</{name}>"
+        f"   <{name}>{html.escape(_NOT_XML.sub('�', value), quote=False)}</{name}>"
         for name, value in properties.items()
     )
     return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
