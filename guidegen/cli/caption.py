@@ -22,6 +22,7 @@ def caption(
         int, Parameter(name=["--top", "-k"], help="Names to show beside the prompt [default: 5].")
     ] = 5,
     perceptor: tables.Model = "embedded",
+    ignore_text: tables.IgnoreText = False,
     json_: tables.Json = False,
     csv_: tables.Csv = False,
     device: tables.Device = "auto",
@@ -34,7 +35,14 @@ def caption(
     tables.check_format(as_json=json_, as_csv=csv_)
     from guidegen.zero_shot.caption import caption as compute
 
-    found = compute(pictures, vocabulary=vocabulary, top=top, perceptor=perceptor, device=device)
+    found = compute(
+        pictures,
+        vocabulary=vocabulary,
+        top=top,
+        perceptor=perceptor,
+        ignore_text=ignore_text,
+        device=device,
+    )
     good = [each for each in found if not each.error]
     for each in found:
         if each.error:

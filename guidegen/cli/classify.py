@@ -33,6 +33,7 @@ def classify(
             "without and with the template, and what is taken for what."
         ),
     ] = False,
+    ignore_text: tables.IgnoreText = False,
     json_: tables.Json = False,
     csv_: tables.Csv = False,
     device: tables.Device = "auto",
@@ -52,7 +53,9 @@ def classify(
     tables.check_format(as_json=json_, as_csv=csv_)
     from guidegen.zero_shot import classify as zero_shot
 
-    settings: dict[str, Any] = {"perceptor": perceptor, "device": device}
+    settings: dict[str, Any] = {
+        "perceptor": perceptor, "ignore_text": ignore_text, "device": device,
+    }  # fmt: skip
     if accuracy:
         _accuracy(pictures, labels, template, settings, as_json=json_)
         return

@@ -31,6 +31,7 @@ def score(
             "guide the picture is the fairer judge.",
         ),
     ] = ("embedded",),
+    ignore_text: tables.IgnoreText = False,
     json_: tables.Json = False,
     csv_: tables.Csv = False,
     device: tables.Device = "auto",
@@ -45,7 +46,13 @@ def score(
 
     others = read_labels(among) if among is not None else []
     found = compute(
-        pictures, prompt, among=others, template=template, perceptors=perceptor, device=device
+        pictures,
+        prompt,
+        among=others,
+        template=template,
+        perceptors=perceptor,
+        ignore_text=ignore_text,
+        device=device,
     )
     good = [each for each in found if not each.error]
     for each in found:
@@ -67,12 +74,8 @@ def score(
         tables.print_csv(rows)
     elif rows:
         head = ["picture", *list(rows[0])[1:]]
-        tables.print_table(head, [[_cell(value) for value in row.values()] for row in rows])
+        tables.print_table(head, [[tables.cell(value) for value in row.values()] for row in rows])
     for name, share in r_precision(good).items():
         tables.note(f"R-precision {name}: {share:.1%} of {len(good)} pictures")
     if not good:
         raise InputImageError("none of the pictures has a score")
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

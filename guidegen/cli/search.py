@@ -1,7 +1,7 @@
 """`guidegen search`: pictures of a folder by what they show."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +11,9 @@ from guidegen.cli import tables
 from guidegen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from guidegen.clip.perceptor import CLIPPerceptor
     from guidegen.zero_shot.search.index import Index
     from guidegen.zero_shot.search.query import Hit
+    from guidegen.zero_shot.search.update import Update
 
 
 def search(
@@ -40,8 +40,12 @@ def search(
         bool,
         Parameter(negative="--no-update", help="Look for new, changed and deleted files first."),
     ] = True,
+    runs: Annotated[
+        bool, Parameter(help="FOLDER is outputs/: find runs, and show their prompts.")
+    ] = False,
     template: tables.Template = "",
     perceptor: tables.Model = "embedded",
+    ignore_text: tables.IgnoreText = False,
     json_: tables.Json = False,
     csv_: tables.Csv = False,
     device: tables.Device = "auto",
@@ -55,60 +59,76 @@ def search(
         raise ConfigError(f"--top: show at least 1 picture, not {top}")
     if duplicates is not None and not 0 < duplicates <= 1:
         raise ConfigError(f"--duplicates: a cosine above 0, up to 1, not {duplicates}")
+    from guidegen.zero_shot.ignore_text import wordless
     from guidegen.zero_shot.models import open_clip_model
+    from guidegen.zero_shot.pictures import walk
     from guidegen.zero_shot.search import query as engine
+    from guidegen.zero_shot.search.runs import run_pictures, run_prompt
+    from guidegen.zero_shot.search.update import bring_up_to_date
 
     engine.check_folder(folder)
     if duplicates is None:
         engine.check_query(text, image)
+    prepare = wordless(ignore_text)
     model = open_clip_model(perceptor, device)
-    index = engine.open_index(folder, model)
+    index = engine.open_index(folder, model, runs=runs, ignore_text=ignore_text)
     try:
         if update:
-            _update(folder, index, model)
+            steps = bring_up_to_date(
+                folder, index, model, pictures=run_pictures if runs else walk, prepare=prepare
+            )
+            _show(steps)
         if duplicates is not None:
             _duplicates(folder, index, duplicates, as_json=json_)
             return
-        query = engine.make_query(model, text, image, template)
+        query = engine.make_query(model, text, image, template, prepare=prepare)
         hits = [engine.Hit(folder / path, value) for path, value in index.nearest(query, top)]
     finally:
         index.close()
-    _print(hits, as_json=json_, as_csv=csv_)
+    prompts = [run_prompt(hit.path) for hit in hits] if runs else []
+    _print(hits, prompts, as_json=json_, as_csv=csv_)
     if sheet is not None:
         _sheet(hits, sheet)
     if html is not None:
         from guidegen.zero_shot.search.page import write_page
 
-        write_page(html, text or ", ".join(image), hits)
+        write_page(html, text or ", ".join(image), hits, prompts)
         tables.note(str(html))
 
 
-def _print(hits: Sequence["Hit"], *, as_json: bool, as_csv: bool) -> None:
+def _print(hits: Sequence["Hit"], prompts: Sequence[str], *, as_json: bool, as_csv: bool) -> None:
+    rows = [{"path": hit.path, "similarity": hit.similarity} for hit in hits]
+    if prompts:  # of runs
+        rows = [
+            {"run": hit.path.parent, "prompt": prompt, "similarity": hit.similarity}
+            for hit, prompt in zip(hits, prompts, strict=True)
+        ]
     if as_json:
-        for hit in hits:
-            tables.print_json({"path": hit.path, "similarity": hit.similarity})
+        for row in rows:
+            tables.print_json(row)
     elif as_csv:
-        tables.print_csv(
-            [{"path": hit.path, "similarity": f"{hit.similarity:.6f}"} for hit in hits]
-        )
-    else:
+        tables.print_csv([{**row, "similarity": f"{row['similarity']:.6f}"} for row in rows])
+    elif rows:
+        head = ["picture" if name == "path" else name for name in rows[0]]
         tables.print_table(
-            ["picture", "similarity"], [[str(hit.path), f"{hit.similarity:.3f}"] for hit in hits]
+            head,
+            [
+                [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
+                for row in rows
+            ],
         )
     if not hits:
         tables.note("guidegen: there are no pictures in the index")
 
 
-def _update(folder: Path, index: "Index", model: "CLIPPerceptor") -> None:
+def _show(steps: Iterable["Update"]) -> None:
     """Bring the index up to date; how far it is goes to stderr, on a terminal only."""
     from tqdm import tqdm
-
-    from guidegen.zero_shot.search.update import bring_up_to_date
 
     with tqdm(
         desc="indexing", unit="picture", leave=False, disable=not sys.stderr.isatty()
     ) as shown:
-        for step in bring_up_to_date(folder, index, model):
+        for step in steps:
             shown.total = step.total
             shown.update(step.done - shown.n)
             if step.error:

@@ -20,6 +20,14 @@ Model = Annotated[
 Template = Annotated[
     str, Parameter(help="Words around each text: 'a photo of {}', or 'imagenet' for 80 averaged.")
 ]
+IgnoreText = Annotated[
+    bool,
+    Parameter(
+        name="--ignore-text",
+        help="Paint over words written on the pictures, so that they don't count as what is "
+        "shown; needs guidegen[ocr].",
+    ),
+]
 
 _GAP = 2
 
@@ -63,6 +71,11 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = [first, *line[1:]]
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         print((" " * _GAP).join(padded).rstrip())
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def note(text: str) -> None:

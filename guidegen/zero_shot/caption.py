@@ -15,6 +15,7 @@ from torch import Tensor
 from guidegen.clip.perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError
 from guidegen.registry import find
+from guidegen.zero_shot.ignore_text import wordless
 from guidegen.zero_shot.labels import read_labels
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.pictures import Pictures, encode, find_pictures
@@ -57,6 +58,7 @@ def caption(
     vocabulary: str | Path | Sequence[str] = DRAWINGS,
     top: int = 5,
     perceptor: str = "embedded",
+    ignore_text: bool = False,
     device: str = "auto",
 ) -> list[Caption]:
     """Say what pictures show, in words of a vocabulary.
@@ -66,18 +68,20 @@ def caption(
         vocabulary: "drawings" (what the collage can draw), or labels as `read_labels` takes them.
         top: how many names to keep by themselves.
         perceptor: the CLIP, as `--perceptor` takes it.
+        ignore_text: paint over the words that are written on the pictures; needs `guidegen[ocr]`.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:
         GuidegenError: a vocabulary, model or device that can't be used, or no pictures.
     """
     words = read_vocabulary(vocabulary)
+    prepare = wordless(ignore_text)
     paths = find_pictures(pictures)
     model = open_clip_model(perceptor, device)
     with torch.no_grad():
         features = model.encode_text(words).cpu()
     found = []
-    for each in encode(paths, model):
+    for each in encode(paths, model, prepare=prepare):
         if each.feature is None:
             found.append(Caption(each.path, error=each.error))
             continue

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from guidegen.zero_shot.ignore_text import wordless
 from guidegen.zero_shot.labels import probabilities, read_labels, read_template, text_classifier
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.pictures import Pictures, encode, find_pictures
@@ -42,6 +43,7 @@ def classify(
     template: str = "",
     perceptor: str = "embedded",
     top: int | None = None,
+    ignore_text: bool = False,
     device: str = "auto",
 ) -> list[Classification]:
     """Say which of the labels each picture shows.
@@ -52,6 +54,8 @@ def classify(
         template: words around each label, like "a photo of {}", or "imagenet" for the mean of 80.
         perceptor: the CLIP, as `--perceptor` takes it.
         top: how many labels to keep for each picture; None keeps all.
+        ignore_text: paint over the words that are written on the pictures, so that they are not
+            taken for what they show; needs `guidegen[ocr]`.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Returns:
@@ -62,8 +66,11 @@ def classify(
             picture that can't be read raises nothing; its `error` says why.
     """
     return list(
-        iterate(pictures, labels, template=template, perceptor=perceptor, top=top, device=device)
-    )
+        iterate(
+            pictures, labels, template=template, perceptor=perceptor, top=top,
+            ignore_text=ignore_text, device=device,
+        )
+    )  # fmt: skip
 
 
 def iterate(
@@ -73,16 +80,18 @@ def iterate(
     template: str = "",
     perceptor: str = "embedded",
     top: int | None = None,
+    ignore_text: bool = False,
     device: str = "auto",
 ) -> Iterator[Classification]:
     """As `classify`, each as soon as it is known."""
     names = read_labels(labels)
     read_template(template)
+    prepare = wordless(ignore_text)
     paths = find_pictures(pictures)
     model = open_clip_model(perceptor, device)
     classifier = text_classifier(model, names, template)
     count = len(names) if top is None else min(top, len(names))
-    for found in encode(paths, model):
+    for found in encode(paths, model, prepare=prepare):
         if found.feature is None:
             yield Classification(found.path, error=found.error)
             continue

@@ -15,9 +15,10 @@ from guidegen.errors import ConfigError, GuidegenError, InputImageError
 from guidegen.media.files import opened
 from guidegen.prompt.grammar import parse_scenes
 from guidegen.runs import metadata
+from guidegen.zero_shot.ignore_text import wordless
 from guidegen.zero_shot.labels import read_template, text_classifier
 from guidegen.zero_shot.models import open_clip_model
-from guidegen.zero_shot.pictures import Pictures, encode, find_pictures
+from guidegen.zero_shot.pictures import Pictures, Prepare, encode, find_pictures
 
 # Where programs write the prompt: AUTOMATIC1111's web UI and its kin in a PNG or in EXIF.
 _PARAMETERS = "parameters"
@@ -53,6 +54,7 @@ def score(
     among: Sequence[str] = (),
     template: str = "",
     perceptors: Sequence[str] = ("embedded",),
+    ignore_text: bool = False,
     device: str = "auto",
 ) -> list[Score]:
     """Say how well each picture fits its prompt.
@@ -63,6 +65,7 @@ def score(
         among: further prompts that each picture is ranked against.
         template: words around each prompt, like "a photo of {}", or "imagenet".
         perceptors: CLIPs; one that did not guide the picture is the fairer judge.
+        ignore_text: paint over the words that are written on the pictures; needs `guidegen[ocr]`.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Returns:
@@ -72,6 +75,7 @@ def score(
         GuidegenError: a template, model or device that can't be used, or no pictures.
     """
     read_template(template)
+    prepare = wordless(ignore_text)
     paths = find_pictures(pictures)
     if len(set(perceptors)) != len(perceptors) or not perceptors:
         raise ConfigError("name each perceptor once")
@@ -79,7 +83,7 @@ def score(
     known = [path for path, each in found.items() if not each.error]
     texts = list(dict.fromkeys([*(found[path].prompt for path in known), *map(plain, among)]))
     for spec in perceptors:
-        _add(found, known, texts, open_clip_model(spec, device), spec, template)
+        _add(found, known, texts, open_clip_model(spec, device), spec, template, prepare)
     return [found[path] for path in paths]
 
 
@@ -90,12 +94,13 @@ def _add(
     model: CLIPPerceptor,
     spec: str,
     template: str,
+    prepare: Prepare | None,
 ) -> None:
     """Add the figures of one CLIP."""
     if not texts:
         return
     features = text_classifier(model, texts, template)
-    for each in encode(paths, model):
+    for each in encode(paths, model, prepare=prepare):
         before = found[each.path]
         if each.feature is None:
             found[each.path] = Score(each.path, before.prompt, error=each.error)

@@ -229,14 +229,16 @@ class Index:
         return paths, torch.cat(parts)
 
 
-def index_path(folder: Path, digest: str, kind: str = "search") -> Path:
+def index_path(folder: Path, digest: str, *, runs: bool = False, ignore_text: bool = False) -> Path:
     """Where the index of a folder lies: in it, or in the cache where it can't be written.
 
     Args:
         folder: whose pictures it is of.
         digest: of the model; each has an index of its own.
-        kind: "search" for all pictures, "runs" for those of runs.
+        runs: of the pictures of runs only.
+        ignore_text: of pictures without the words that are written on them.
     """
+    kind = ("runs" if runs else "search") + ("-wordless" if ignore_text else "")
     name = f".guidegen-{kind}-{digest[:8]}.sqlite"
     if (folder / name).is_file() or os.access(folder, os.W_OK):
         return folder / name

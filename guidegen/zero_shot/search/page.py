@@ -25,25 +25,27 @@ figcaption {{ overflow-wrap: anywhere; color: #444; font-size: 13px; }}
 """
 
 
-def write_page(out: Path, title: str, hits: Sequence[Hit]) -> Path:
+def write_page(out: Path, title: str, hits: Sequence[Hit], captions: Sequence[str] = ()) -> Path:
     """Write the pictures that were found, each a link to its file.
 
     Args:
         out: an .html file; the pictures stay where they are.
         title: what was asked for.
         hits: the nearest first.
+        captions: what stands below each; the names of the files where there are none.
 
     Raises:
         OutputError: it can't be written.
     """
-    figures = "\n".join(_figure(hit) for hit in hits)
+    below = captions or [hit.path.name for hit in hits]
+    figures = "\n".join(map(_figure, hits, below))
     text = _PAGE.format(title=escape(title), figures=figures)
     return write_atomic(out, text.encode(errors="replace"))
 
 
-def _figure(hit: Hit) -> str:
+def _figure(hit: Hit, caption: str) -> str:
     link = escape(quote(hit.path.resolve().as_posix().encode(errors="surrogateescape")))
-    name = escape(hit.path.name)
+    name = escape(caption)
     return (
         f'<figure><a href="file://{link}"><img loading="lazy" src="file://{link}" alt="{name}"></a>'
         f"<figcaption>{hit.similarity:.3f} {name}</figcaption></figure>"

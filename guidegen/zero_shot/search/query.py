@@ -13,8 +13,9 @@ from guidegen.clip.templates import encode_prompt
 from guidegen.errors import ConfigError, InputImageError
 from guidegen.prompt.grammar import parse_prompt
 from guidegen.prompt.references import parse_image_prompt
+from guidegen.zero_shot.ignore_text import wordless
 from guidegen.zero_shot.models import open_clip_model
-from guidegen.zero_shot.pictures import encode
+from guidegen.zero_shot.pictures import Prepare, encode
 from guidegen.zero_shot.search.index import Index, index_path
 from guidegen.zero_shot.search.update import bring_up_to_date
 
@@ -40,6 +41,7 @@ def search(
     top: int = 10,
     template: str = "",
     perceptor: str = "embedded",
+    ignore_text: bool = False,
     device: str = "auto",
     update: bool = True,
 ) -> list[Hit]:
@@ -54,6 +56,8 @@ def search(
         top: how many.
         template: words around each text, like "a photo of {}", or "imagenet".
         perceptor: the CLIP, as `--perceptor` takes it.
+        ignore_text: paint over the words that are written on the pictures; needs `guidegen[ocr]`.
+            Such an index is another one.
         device: auto, cpu, cuda, cuda:1 or mps.
         update: look for new, changed and deleted files first.
 
@@ -65,13 +69,14 @@ def search(
     """
     where = check_folder(folder)
     check_query(text, images)
+    prepare = wordless(ignore_text)
     model = open_clip_model(perceptor, device)
-    index = open_index(where, model)
+    index = open_index(where, model, ignore_text=ignore_text)
     try:
         if update:
-            for _ in bring_up_to_date(where, index, model):
+            for _ in bring_up_to_date(where, index, model, prepare=prepare):
                 pass
-        query = make_query(model, text, images, template)
+        query = make_query(model, text, images, template, prepare=prepare)
         return [Hit(where / path, value) for path, value in index.nearest(query, top)]
     finally:
         index.close()
@@ -106,19 +111,28 @@ def check_query(text: str, images: Sequence[Path | str]) -> None:
             raise InputImageError(f"there is no picture at {path}")
 
 
-def open_index(folder: Path, model: CLIPPerceptor, kind: str = "search") -> Index:
-    """The index of a folder for one model, as it is; for kinds see `index_path`.
+def open_index(
+    folder: Path, model: CLIPPerceptor, *, runs: bool = False, ignore_text: bool = False
+) -> Index:
+    """The index of a folder for one model, as it is; see `index_path`.
 
     Raises:
         OutputError: it can't be opened or made.
     """
     dim = model.encode_text([""]).shape[1]
-    return Index(index_path(folder, model.digest, kind), dim, model.digest)
+    return Index(
+        index_path(folder, model.digest, runs=runs, ignore_text=ignore_text), dim, model.digest
+    )
 
 
 @torch.no_grad()
 def make_query(
-    model: CLIPPerceptor, text: str, images: Sequence[Path | str], template: str = ""
+    model: CLIPPerceptor,
+    text: str,
+    images: Sequence[Path | str],
+    template: str = "",
+    *,
+    prepare: Prepare | None = None,
 ) -> Tensor:
     """One feature for all that is asked for: the weighted sum of its parts, [d], unit norm.
 
@@ -130,7 +144,8 @@ def make_query(
         for phrase in parse_prompt(text):
             parts.append(phrase.weight * encode_prompt(model, phrase.text, template).cpu())
     wanted = [parse_image_prompt(str(image)) for image in images]
-    for reference, each in zip(wanted, encode([w.path for w in wanted], model), strict=True):
+    encoded = encode([each.path for each in wanted], model, prepare=prepare)
+    for reference, each in zip(wanted, encoded, strict=True):
         if each.feature is None:
             raise InputImageError(each.error)
         parts.append(reference.weight * each.feature)

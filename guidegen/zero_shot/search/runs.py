@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidegen.runs.store import IMAGE, MANIFEST
+from guidegen.errors import InputImageError
+from guidegen.runs.run import IMAGE, MANIFEST, Run
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.search.query import check_folder, check_query, make_query, open_index
 from guidegen.zero_shot.search.update import bring_up_to_date
@@ -65,7 +66,7 @@ def search_runs(
     where = check_folder(out)
     check_query(text, images)
     model = open_clip_model(perceptor, device)
-    index = open_index(where, model, "runs")
+    index = open_index(where, model, runs=True)
     try:
         if update:
             for step in bring_up_to_date(where, index, model, pictures=run_pictures):
@@ -85,3 +86,11 @@ def run_pictures(out: Path) -> Iterator[Path]:
             if IMAGE in files:
                 yield Path(where, IMAGE)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+
+
+def run_prompt(image: Path) -> str:
+    """The prompt of the run that a picture lies in; "" where it can't be read."""
+    try:
+        return Run.load(image.parent).config.prompt
+    except InputImageError:
+        return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from guidegen.clip.perceptor import CLIPPerceptor
-from guidegen.zero_shot.pictures import encode, walk
+from guidegen.zero_shot.pictures import Prepare, encode, walk
 from guidegen.zero_shot.search.index import Index, State
 
 # Pictures that become part of the index at once; a crash costs no more than these.
@@ -37,6 +37,7 @@ def bring_up_to_date(
     model: CLIPPerceptor,
     *,
     pictures: Callable[[Path], Iterable[Path]] = walk,
+    prepare: Prepare | None = None,
 ) -> Iterator[Update]:
     """Take in new and changed pictures, forget deleted ones; yields after each picture.
 
@@ -48,6 +49,7 @@ def bring_up_to_date(
         index: of these pictures.
         model: the CLIP.
         pictures: finds them in the folder.
+        prepare: changes a picture before the model sees it.
     """
     there = _states(folder, pictures(folder))
     known = index.states()
@@ -62,7 +64,7 @@ def bring_up_to_date(
         missing = [path for path in batch if index.state(path) != there[path]]
         done += len(batch) - len(missing)
         found: dict[str, tuple[State, Tensor | str]] = {}
-        for each in encode([folder / path for path in missing], model):
+        for each in encode([folder / path for path in missing], model, prepare=prepare):
             path = str(each.path.relative_to(folder))
             done += 1
             if each.feature is not None:
