@@ -6,24 +6,20 @@ Run directories lie in the batch folder, which all machines must see under the s
 """
 
 import logging
-import os
-import secrets
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from guidegen.batch.prompt_list import Job
-from guidegen.batch.ray_address import check_address
+from guidegen.batch.ray_cluster import Cluster, connected
 from guidegen.batch.ray_pool import WorkerPool
 from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE
 from guidegen.batch.tasks import Outcome, Task
-from guidegen.errors import ConfigError, GuidegenError, OutputError
+from guidegen.errors import OutputError
 from guidegen.utils.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -34,18 +30,6 @@ _WIDTH = 4
 _TRIES = 3
 # Seconds between two looks at the stop.
 _TICK = 0.5
-
-
-def require_ray() -> None:
-    """Refuse early where Ray is not installed.
-
-    Raises:
-        ConfigError: it is not; says how to get it.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("ray") is None:
-        raise ConfigError("ray needs Ray: pip install 'guidegen[ray]'", field="engine")
 
 
 class Ray:
@@ -67,7 +51,7 @@ class Ray:
         workers: int | None = None,
         cores_per_worker: int | None = None,
     ) -> None:
-        self.address, self.workers, self.cores = address, workers, cores_per_worker
+        self.cluster = Cluster(address, workers, cores_per_worker)
 
     def run(
         self, waiting: Iterator[Task], stop: Stop, watch: object = None
@@ -77,60 +61,12 @@ class Ray:
         Raises:
             GuidegenError: the cluster can't be reached, or no worker comes up.
         """
-        check_address(self.address)
-        # nothing is sent anywhere without being asked for
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if self.address is None:  # whoever reaches a cluster's ports may run code on it
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        with _own_handlers():
-            import ray
-
-            started = not ray.is_initialized()
-            if started:
-                self._connect(ray)
-        pool = WorkerPool(ray, workers=self.workers, cores=self.cores)
-        try:
-            yield from _Driver(ray, pool, map(_absolute, waiting), stop).outcomes()
-        finally:
-            pool.close()
-            if started:
-                ray.shutdown()
-
-    def _connect(self, ray: Any) -> None:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options: dict[str, Any] = {}
-        if self.address is None:
-            options["include_dashboard"] = False
-            if self.workers and not _gpus():
-                # as many as were asked for, also beyond the cores
-                options["num_cpus"] = max(os.cpu_count() or 1, self.workers * (self.cores or 1))
-        try:
-            ray.init(
-                # "local" also where RAY_ADDRESS names a cluster
-                address=self.address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **options,
-            )
-        except Exception as error:  # a start that takes too long is a bare one
-            where = self.address or "this machine"
-            why = " ".join(str(error).split())
-            raise GuidegenError(f"no Ray cluster at {where}: {why[:200]}") from None
-
-
-@contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Ray puts its own in place of those for Ctrl-C and SIGTERM, which would end us at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with connected(self.cluster) as ray:
+            pool = WorkerPool(ray, workers=self.cluster.workers, cores=self.cluster.cores)
+            try:
+                yield from _Driver(ray, pool, map(_absolute, waiting), stop).outcomes()
+            finally:
+                pool.close()
 
 
 def _absolute(task: Task) -> Task:
@@ -141,12 +77,6 @@ def _absolute(task: Task) -> Task:
         return replace(job, config=job.config.model_copy(update={"out": out}))
 
     return replace(task, jobs=[moved(job) for job in task.jobs])
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 class _Driver:

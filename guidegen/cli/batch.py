@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from guidegen.batch.prompt_list import PromptList, PromptListError
 from guidegen.batch.variables import parse_variable
 from guidegen.cli import stdin_list
+from guidegen.cli.cluster import named_cluster
 from guidegen.cli.flags import Flag, declare, signature
 from guidegen.cli.generate import read_settings
 from guidegen.config import DRAW, RunConfig
@@ -193,18 +194,13 @@ def _executor(
     engine: str | None, address: str | None, workers: int | None, cores: int | None
 ) -> Any:
     """What makes the executor: several workers go through Ray, on one machine as well."""
-    far = {"--address": address, "--workers": workers, "--cores-per-worker": cores}
-    named = [flag for flag, value in far.items() if value is not None]
-    if engine == "local" and named:
-        raise ConfigError(f"{named[0]} is for --engine ray; leave --engine out")
-    for flag, value in (("--workers", workers), ("--cores-per-worker", cores)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{flag}: at least 1, not {value}")
-    if engine == "ray" or named:
-        from guidegen.batch.ray_executor import Ray, require_ray
+    cluster = named_cluster(engine, address, workers, cores)
+    if cluster is not None:
+        from guidegen.batch.ray_executor import Ray
 
-        require_ray()
-        return lambda: Ray(address=address, workers=workers, cores_per_worker=cores)
+        return lambda: Ray(
+            address=cluster.address, workers=cluster.workers, cores_per_worker=cluster.cores
+        )
 
     def local() -> Any:
         from guidegen.batch.run import Local

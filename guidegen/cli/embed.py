@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from guidegen.cli import tables
+from guidegen.cli.cluster import Address, Cores, Engine, Workers, named_cluster
 from guidegen.errors import ConfigError
 
 
@@ -26,6 +27,10 @@ def embed(
     ] = Path("embeddings.safetensors"),
     perceptor: tables.Model = "embedded",
     device: tables.Device = "auto",
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
+    cores_per_worker: Cores = None,
 ) -> None:
     """Write CLIP's features of pictures and texts: unit vectors in one space.
 
@@ -33,10 +38,14 @@ def embed(
     """
     if not (pictures or text or texts):
         raise ConfigError("name pictures or texts: guidegen embed folder --text 'a red apple'")
+    cluster = named_cluster(engine, address, workers, cores_per_worker)
     from guidegen.zero_shot.embed import write_embeddings
     from guidegen.zero_shot.labels import read_labels
 
     words = [*text, *(read_labels(texts) if texts is not None else [])]
-    for problem in write_embeddings(out, pictures, words, perceptor=perceptor, device=device):
+    found = write_embeddings(
+        out, pictures, words, perceptor=perceptor, device=device, cluster=cluster
+    )
+    for problem in found:
         tables.note(f"guidegen: {problem}")
     print(out)

@@ -9,8 +9,7 @@ from safetensors import safe_open
 
 import guidegen
 from guidegen.errors import ConfigError
-from guidegen.zero_shot import embed as module
-from guidegen.zero_shot.embed import write_embeddings
+from guidegen.zero_shot.embed import features, parts, write_embeddings
 
 
 def test_pictures_and_texts_are_unit_vectors_of_one_space(tmp_path, tiny, picture):
@@ -41,7 +40,7 @@ def test_a_folder_has_the_layout_of_clip_retrieval_and_goes_on(
     tmp_path, tiny, picture, monkeypatch
 ):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(module, "PART", 2)
+    monkeypatch.setattr(parts, "PART", 2)
     paths = [picture(tmp_path / f"{name}.png", size=(32, 20 + i)) for i, name in enumerate("abc")]
     out = tmp_path / "out"
     list(write_embeddings(out, paths, ["a cat"], perceptor=tiny))
@@ -54,10 +53,22 @@ def test_a_folder_has_the_layout_of_clip_retrieval_and_goes_on(
     assert np.load(out / "text_emb" / "text_emb_0.npy").shape == (1, 16)
     (out / "metadata" / "metadata_1.parquet").unlink()
     calls = []
-    real = module.encode
-    monkeypatch.setattr(module, "encode", lambda p, m: calls.extend(p) or real(p, m))
+    real = features.encode
+    monkeypatch.setattr(features, "encode", lambda p, m: calls.extend(p) or real(p, m))
     list(write_embeddings(out, paths, ["a cat"], perceptor=tiny))
     assert calls == paths[2:]
+
+
+def test_a_folder_with_the_features_of_other_pictures_is_refused(tmp_path, tiny, other, picture):
+    pytest.importorskip("pyarrow")
+    paths = [picture(tmp_path / f"{name}.png") for name in "ab"]
+    out = tmp_path / "out"
+    list(write_embeddings(out, paths, ["a"], perceptor=tiny))
+    for pictures, texts, spec in (
+        (paths[:1], ["a"], tiny), (paths, ["b"], tiny), (paths, ["a"], other),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="name another folder"):
+            list(write_embeddings(out, pictures, texts, perceptor=spec))
 
 
 def test_parquet_without_its_package_is_refused_before_work(tmp_path, monkeypatch):
