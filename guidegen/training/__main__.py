@@ -16,6 +16,10 @@ app.command(
     "guidegen.training.data.atlas:build_atlas", name="patches", help="Make the collage's patches."
 )
 
+app.command(
+    "guidegen.training.data.nouns:build_nouns", name="nouns", help="Write the nouns of WordNet."
+)
+
 
 @app.command
 def distil(

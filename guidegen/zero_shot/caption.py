@@ -5,6 +5,7 @@ as the whole comes nearer to the picture. Source of the way: CLIP Interrogator b
 (https://github.com/pharmapsychotic/clip-interrogator).
 """
 
+import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ import torch
 from torch import Tensor
 
 from guidegen.clip.perceptor import CLIPPerceptor
+from guidegen.clip.text_features import encode_vocabulary
 from guidegen.errors import ConfigError
 from guidegen.registry import find
+from guidegen.weights.store import embedded
 from guidegen.zero_shot.ignore_text import wordless
 from guidegen.zero_shot.labels import read_labels
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.pictures import Pictures, encode, find_pictures
 
-DRAWINGS = "drawings"
+DRAWINGS, NOUNS, ALL_NOUNS = "drawings", "nouns", "all-nouns"
 # What names can be put into.
 _FRAMES = ("a drawing of {}", "a photo of {}", "an icon of {}", "a painting of {}")
 _COLOURS = (
@@ -65,7 +68,8 @@ def caption(
 
     Args:
         pictures: files and folders.
-        vocabulary: "drawings" (what the collage can draw), or labels as `read_labels` takes them.
+        vocabulary: "drawings" (what the collage can draw), "nouns" (3,445 usual ones of WordNet),
+            "all-nouns" (37,671), or labels as `read_labels` takes them.
         top: how many names to keep by themselves.
         perceptor: the CLIP, as `--perceptor` takes it.
         ignore_text: paint over the words that are written on the pictures; needs `guidegen[ocr]`.
@@ -78,8 +82,7 @@ def caption(
     prepare = wordless(ignore_text)
     paths = find_pictures(pictures)
     model = open_clip_model(perceptor, device)
-    with torch.no_grad():
-        features = model.encode_text(words).cpu()
+    features = encode_vocabulary(model, words, key="caption").cpu()
     found = []
     for each in encode(paths, model, prepare=prepare):
         if each.feature is None:
@@ -100,6 +103,8 @@ def read_vocabulary(given: str | Path | Sequence[str]) -> list[str]:
         ConfigError: there are none.
         UnknownNameError: the collage is not installed.
     """
+    if given in (NOUNS, ALL_NOUNS):
+        return _nouns(usual=given == NOUNS)
     if given != DRAWINGS:
         return read_labels(given)
     backend, variant = find("collage")
@@ -107,6 +112,13 @@ def read_vocabulary(given: str | Path | Sequence[str]) -> list[str]:
     if known is None:
         raise ConfigError("the collage has no names; give a file of names", field="vocabulary")
     return list(dict.fromkeys(entry.name for entry in known.entries))
+
+
+def _nouns(*, usual: bool) -> list[str]:
+    """WordNet's words for what can be seen, as `guidegen.training.data.nouns` wrote them."""
+    with gzip.open(embedded("nouns") / "nouns.txt.gz", "rt", encoding="utf-8") as file:
+        first, _, rest = file.read().partition("\n\n")
+    return first.split("\n") if usual else [*first.split("\n"), *rest.split("\n")]
 
 
 @torch.no_grad()

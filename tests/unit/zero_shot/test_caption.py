@@ -42,3 +42,22 @@ def test_the_drawings_of_the_collage_are_a_vocabulary():
     words = read_vocabulary("drawings")
     assert "red apple" in words
     assert len(set(words)) == len(words) > 500
+
+
+def test_wordnets_nouns_are_vocabularies_of_things_to_be_seen():
+    usual, every = read_vocabulary("nouns"), read_vocabulary("all-nouns")
+    assert len(usual) == 3445
+    assert len(set(every)) == len(every) == 37671
+    assert {"owl", "guitar", "woman"} <= set(usual)
+    assert {"lighthouse", "grand piano"} <= set(every) - set(usual)
+    assert not {"freedom", "paris", "Paris", "abolitionist", "monday"} & set(every)
+
+
+def test_a_vocabulary_is_computed_once_and_kept(tmp_path, tiny, picture, monkeypatch):
+    monkeypatch.setenv("GUIDEGEN_CACHE", str(tmp_path / "cache"))
+    path = picture(tmp_path / "a.png")
+    first = guidegen.caption(path, vocabulary=NAMES, perceptor=tiny)
+    (kept,) = (tmp_path / "cache" / "features").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert guidegen.caption(path, vocabulary=NAMES, perceptor=tiny) == first
+    assert kept.stat().st_mtime_ns == before
