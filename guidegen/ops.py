@@ -102,6 +102,11 @@ def floating(latents: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in latents.items() if value.is_floating_point()}
 
 
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """[B] -> [B, 1, ...] with as many dimensions as `like`."""
+    return values.view((-1,) + (1,) * (like.dim() - 1))
+
+
 def rows(latents: dict[str, Tensor], index: slice | Tensor) -> dict[str, Tensor]:
     """Some candidates' rows of every latent."""
     return {name: value[index] for name, value in latents.items()}

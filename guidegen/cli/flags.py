@@ -21,12 +21,12 @@ _GROUPS = {
     "Where": ("region", "mask", "outpaint"),
     "Models": ("perceptor", "option", "device", "precision", "generator_precision"),
     "Optimisation": (
-        "lr", "lr_end", "optimizer", "distance", "loss", "loss_option", "prior",
-        "init_weight", "ema", "starts",
+        "lr", "lr_end", "lr_warmup", "coarse_to_fine", "optimizer", "distance", "loss",
+        "loss_option", "prior", "init_weight", "ema", "starts",
     ),
     "Cutouts": (
         "cutouts", "cutout_batch", "cutout_method", "cutout_noise", "cutout_whole", "cutout_scale",
-        "cutout_shift",
+        "cutout_scale_end", "cutout_shift",
     ),
     "Camera": ("zoom", "shift", "rotate", "move_every"),
     "Further settings": (),

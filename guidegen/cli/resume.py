@@ -26,7 +26,7 @@ def resume(
     found = [store.Run.load(store.run_folder(path)) for path in paths]
     if not quiet:
         for run in found:
-            if run.status == "finished" and run.ended in ("", store.UNTIL_LOSS):
+            if run.status == "finished" and run.ended in store.MEANT:
                 print(f"{run.path} is finished", file=sys.stderr)
     from guidegen.engine.generate import check_same
 

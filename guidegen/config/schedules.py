@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field, field_validator
 from guidegen.config.values import pair
 
 
-class ScheduleSettings(BaseModel):
+class ScheduleSettings(BaseModel, defer_build=True):
     """How the run changes as it goes on, and when its picture gets no better."""
 
     lr_warmup: float = Field(
@@ -18,7 +18,7 @@ class ScheduleSettings(BaseModel):
         0,
         ge=0,
         le=5,
-        description="How often the resolution doubles on the way to that of the size.",
+        description="How often the resolution doubles in the first half.",
     )
     judge: str | None = Field(
         None, description="CLIP that does not guide, but says how good the picture is."

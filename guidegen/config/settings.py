@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from guidegen.config.schedules import ScheduleSettings
 from guidegen.config.values import as_text, check_text, height_width, pair
 from guidegen.config.where import WhereSettings
 from guidegen.presets import PRESETS
@@ -83,7 +84,7 @@ class PictureConfig(_Model, defer_build=True):
         return value
 
 
-class RunSettings(_Model, WhereSettings, defer_build=True):
+class RunSettings(_Model, WhereSettings, ScheduleSettings, defer_build=True):
     """What pictures that advance together share.
 
     None means "what suits the generator" (see `guidegen generators`).

@@ -12,12 +12,19 @@ import torch
 from torch import Tensor
 
 from guidegen.cutouts.big_sleep import BigSleepCutouts
-from guidegen.cutouts.views import CutoutSettings, ViewParameters, sample_views, take_views
+from guidegen.cutouts.views import (
+    ChangingCutouts,
+    CutoutSettings,
+    ViewParameters,
+    sample_views,
+    take_views,
+)
 from guidegen.cutouts.vqgan_clip import VqganClipCutouts
 from guidegen.errors import ConfigError
 
 __all__ = [
     "BigSleepCutouts",
+    "ChangingCutouts",
     "CutoutParameters",
     "CutoutSettings",
     "Cutouts",
@@ -76,6 +83,7 @@ def make_cutouts(
     whole: float | None = None,
     scale: tuple[float, float] | None = None,
     shift: float | None = None,
+    last_scale: tuple[float, float] | None = None,
 ) -> Cutouts:
     """The method that a config names.
 
@@ -86,6 +94,7 @@ def make_cutouts(
         whole: share of views that show the whole picture.
         scale: smallest and largest side of the others, in parts of the shorter side.
         shift: how far whole views are shifted and enlarged, in parts of the picture.
+        last_scale: what `scale` has become by the last step; None where it stays.
 
     Raises:
         ConfigError: noise for big-sleep, whose cutouts are plain crops; or settings of "views" for
@@ -93,14 +102,16 @@ def make_cutouts(
     """
     if method == "views":
         own = CutoutSettings()
-        return CutoutSettings(
+        settings = CutoutSettings(
             count=count,
             noise=noise,
             overview=own.overview if whole is None else whole,
             scale=scale or own.scale,
             shift=own.shift if shift is None else shift,
         )
-    for name, value in (("whole", whole), ("scale", scale), ("shift", shift)):
+        return settings if last_scale is None else ChangingCutouts(settings, last_scale)
+    published = {"whole": whole, "scale": scale, "shift": shift, "scale_end": last_scale}
+    for name, value in published.items():
         if value is not None:
             raise ConfigError(
                 f"{method}'s cutouts are as published; leave it out", field=f"cutout_{name}"

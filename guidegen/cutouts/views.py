@@ -7,7 +7,7 @@ CPU generator, so a candidate's views do not depend on its neighbours or on the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -48,6 +48,44 @@ class CutoutSettings:
     ) -> "ViewParameters":
         """As `sample_views`."""
         return sample_views(self, rngs=rngs, size=size, aspect=aspect)
+
+    def take(
+        self, images: Tensor, parameters: "ViewParameters", *, size: int, chunk: slice | None = None
+    ) -> Tensor:
+        """As `take_views`."""
+        return take_views(images, parameters, size=size, chunk=chunk)
+
+
+@dataclass(frozen=True)
+class ChangingCutouts:
+    """Views whose sizes change in the course of a run; see `guidegen.cutouts.Cutouts`.
+
+    Attributes:
+        first: the views of the first step.
+        last_scale: their smallest and largest crop side by the last step.
+    """
+
+    first: CutoutSettings
+    last_scale: tuple[float, float]
+
+    @property
+    def count(self) -> int:
+        """Views per candidate and step."""
+        return self.first.count
+
+    def at(self, progress: float) -> CutoutSettings:
+        """The views when a share `progress` of the run is over, 0 to 1."""
+        low, high = (
+            begin + (end - begin) * progress
+            for begin, end in zip(self.first.scale, self.last_scale, strict=True)
+        )
+        return replace(self.first, scale=(low, high))
+
+    def sample(
+        self, *, rngs: Sequence[torch.Generator], size: int, aspect: float = 1.0
+    ) -> "ViewParameters":
+        """Those of the first step."""
+        return self.first.sample(rngs=rngs, size=size, aspect=aspect)
 
     def take(
         self, images: Tensor, parameters: "ViewParameters", *, size: int, chunk: slice | None = None

@@ -22,7 +22,7 @@ from guidegen.recorders.trajectory import Trajectory
 from guidegen.recorders.video import LiveVideo
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import join_states, remove_states, write_state
-from guidegen.runs.store import MINUTES, UNTIL_LOSS, Run, RunStore
+from guidegen.runs.store import JUDGED, MINUTES, UNTIL_LOSS, Run, RunStore
 from guidegen.utils.failpoints import failpoint
 from guidegen.utils.files import replacing
 from guidegen.utils.locks import locked
@@ -161,6 +161,7 @@ class Batch:
                 for member in list(self._unfinished):
                     yield self._seen(member, step)
                 yield from self._low_enough(step)
+                yield from self._judged(step)
                 self.ending = self._ending(step, answer)
                 due = step.index % self.settings.save_every == 0 and begun < step.index < step.total
                 if self.write and (due or self.ending):
@@ -197,6 +198,17 @@ class Batch:
             if losses[member.row] <= self.settings.until_loss:
                 member.recording.close()
                 yield self._finish(member, step, Ending("finished", UNTIL_LOSS, goes_on=False))
+
+    def _judged(self, step: Step) -> Iterator[Picture]:
+        """Finish the candidates that the judge has long seen better, at what it liked best."""
+        if self.settings.patience is None or step.judged is None or step.index == step.total:
+            return
+        worse = step.judged.worse.tolist()
+        for member in list(self._unfinished):
+            if worse[member.row] >= self.settings.patience:
+                member.recording.close()
+                best = replace(step, latents=step.judged.latents)
+                yield self._finish(member, best, Ending("finished", JUDGED, goes_on=False))
 
     def _save(self) -> None:
         assert self.last is not None

@@ -15,6 +15,7 @@ from guidegen.engine.start import StartFrom
 from guidegen.guidance.averaging import averaged, best_so_far
 from guidegen.guidance.camera import Motion
 from guidegen.guidance.evaluate import Budget, LossEvaluator
+from guidegen.guidance.judge import Judge, judged
 from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.guidance.lots import share_micro_batches
 from guidegen.guidance.objective import make_objective
@@ -50,11 +51,13 @@ class Guidance:
         evaluator: of the losses of all candidates.
         schedule: steps, learning rate, scenes and moves of the loop.
         targets: name of a perceptor -> each candidate's encoded prompts.
+        judge: scores the pictures and does not guide them.
     """
 
     evaluator: LossEvaluator
     schedule: LoopSettings
     targets: Mapping[str, Sequence[Target]]
+    judge: Judge | None = None
 
 
 def make_steps(
@@ -87,7 +90,10 @@ def make_steps(
     if settings.ema:
         steps = averaged(steps, settings.ema, generator.decode, resume=resume)
     comparable = partial(measures_the_same, objective, schedule)
-    yield from best_so_far(steps, comparable=comparable, resume=resume)
+    steps = best_so_far(steps, comparable=comparable, resume=resume)
+    if guidance.judge is not None:
+        steps = judged(steps, guidance.judge, every=settings.judge_every, resume=resume)
+    yield from steps
 
 
 def start_drawer(
@@ -143,6 +149,7 @@ def make_guidance(
         whole=settings.cutout_whole,
         scale=settings.cutout_sides(),
         shift=settings.cutout_shift,
+        last_scale=settings.last_cutout_sides(),
     )
     if settings.region:
         objective = objective.and_terms(
@@ -155,6 +162,7 @@ def make_guidance(
         cutouts=cutouts,
         candidates=candidates,
         budget=Budget(views=settings.cutout_batch, group=_group(settings)),
+        doublings=settings.coarse_to_fine,
     )
     schedule = LoopSettings(
         steps=settings.steps,
@@ -163,8 +171,21 @@ def make_guidance(
         optimizer=settings.optimizer,
         scenes=1 + max((0, *candidates[0].scenes)),
         motion=_motion(settings),
+        warmup=settings.lr_warmup,
+        doublings=settings.coarse_to_fine,
     )
-    return Guidance(evaluator, schedule, targets)
+    return Guidance(evaluator, schedule, targets, _judge(session, settings, candidates))
+
+
+def _judge(
+    session: Session, settings: ResolvedSettings, candidates: Sequence[Candidate]
+) -> Judge | None:
+    if session.judge is None:
+        return None
+    # the words alone, as scores of finished pictures count them
+    plain = [replace(candidate, references=()) for candidate in candidates]
+    targets = encode_targets(session.judge, plain, template=settings.template)
+    return Judge(session.judge, targets, [len(candidate.prompts) for candidate in candidates])
 
 
 def make_candidate(picture: PictureConfig, *, negative_weight: float) -> Candidate:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
 from guidegen.engine.inpaint import inpainting
-from guidegen.interfaces import Generator
+from guidegen.interfaces import Generator, Perceptor
 from guidegen.precision import Arithmetic
 from guidegen.registry import find, load_generator
 
@@ -21,12 +21,14 @@ class Session:
         ensemble: the CLIPs.
         digests: name -> digest of the weights.
         first: generator whose pictures the run starts from.
+        judge: scores the pictures and does not guide them.
     """
 
     generator: Generator
     ensemble: Ensemble
     digests: dict[str, str]
     first: Generator | None = None
+    judge: Perceptor | None = None
 
     def arithmetic(self) -> dict[str, Arithmetic]:
         """Name of each network -> what it computes in; without those that have none."""
@@ -56,6 +58,7 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
         config.precision,
         config.generator_precision,
         tuple(sorted((keep or {}).items())),
+        config.judge,
     )
     generator = inpainting(session.generator, config)
     return session if generator is session.generator else replace(session, generator=generator)
@@ -72,6 +75,7 @@ def _load(
     precision: str,
     generator_precision: str,
     keep: tuple[tuple[str, str], ...],
+    judge_name: str | None = None,
 ) -> Session:
     kept = {name: Arithmetic.read(text, device) for name, text in keep}
     if generator_name in kept:
@@ -92,4 +96,9 @@ def _load(
         # a plug-in without weights is told apart by its code: another one draws another picture
         if digest := loaded.digest or find(name)[0].code_digest():
             digests[name] = digest
-    return Session(generator, ensemble, digests, first)
+    judge: Perceptor | None = None
+    if judge_name is not None:
+        judging = load_ensemble((judge_name,), device=device, precision=precision)
+        ((judge, _),) = judging.parts
+        digests |= judging.digests()
+    return Session(generator, ensemble, digests, first, judge)

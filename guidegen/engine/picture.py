@@ -22,7 +22,7 @@ from guidegen.ops import rows
 from guidegen.precision import Arithmetic
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import newest_state, remove_states
-from guidegen.runs.store import IMAGE, UNTIL_LOSS, Run, RunStore, is_picture, picture_path
+from guidegen.runs.store import IMAGE, MEANT, Run, RunStore, is_picture, picture_path
 from guidegen.utils.files import remove_orphans, write_atomic
 from guidegen.utils.versions import own_version
 
@@ -153,6 +153,8 @@ def render(guidance: Guidance, step: Step, row: int) -> tuple[Image.Image, dict[
     scores = {"loss": float(step.losses["total"][row])}
     for name, value in similarities(guidance, images, row).items():
         scores[f"similarity {name}"] = value
+    if guidance.judge is not None:
+        scores[guidance.judge.name] = guidance.judge.score(images, row)
     return to_pil(images[0]), scores
 
 
@@ -194,7 +196,7 @@ def write_picture(
 
 def reuse(run: Run, task: PictureTask) -> Picture:
     """The picture of a run that was finished earlier."""
-    if run.ended in ("", UNTIL_LOSS):  # killed just before it had removed them
+    if run.ended in MEANT:  # killed just before it had removed them
         remove_states(run.path)
     with Image.open(run.image) as opened:
         found: Image.Image = opened.copy()

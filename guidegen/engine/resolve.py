@@ -85,7 +85,9 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
             whole=config.cutout_whole,
             scale=config.cutout_sides(),
             shift=config.cutout_shift,
+            last_scale=config.last_cutout_sides(),
         )
+        _check_judge(config, weights=weights)
         if config.moves:
             _needs_encode(config, info, "zoom, shift or rotate")
             if config.ema:
@@ -119,6 +121,20 @@ def _check_start(config: RunConfig, info: GeneratorInfo, *, weights: bool) -> No
             raise ConfigError(why, field="start_from") from None
         if weights:
             backend.check_weights(variant)
+
+
+def _check_judge(config: RunConfig, *, weights: bool) -> None:
+    """Refuse a judge that can't judge."""
+    if config.judge is None:
+        if config.patience is not None:
+            raise ConfigError("it is a judge's; name one", field="patience")
+        return
+    with about("judge"):
+        check_specs((config.judge,))
+        if config.judge.partition("@")[0] in {spec.partition("@")[0] for spec in config.perceptor}:
+            raise ConfigError(f"{config.judge} guides already; name a CLIP that does not")
+        if weights:
+            check_weights((config.judge,))
 
 
 def _needs_encode(config: RunConfig, info: GeneratorInfo, what: str) -> None:

@@ -43,11 +43,17 @@ class Settings(TypedDict, total=False):
     cutout_noise: float
     cutout_whole: float
     cutout_scale: str
+    cutout_scale_end: str
     cutout_shift: float
     starts: int
     size: int | str | tuple[int, int]
     lr: float
     lr_end: float
+    lr_warmup: float
+    coarse_to_fine: int
+    judge: str
+    judge_every: int
+    patience: int | None
     optimizer: Literal["adam", "adamw", "radam", "nadam", "sgd"]
     distance: Literal["spherical", "cosine", "big-sleep"]
     prior: float

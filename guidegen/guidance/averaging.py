@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guidegen.interfaces import AverageState, BestState, Images, Latents, LoopState, Step
-from guidegen.ops import floating
+from guidegen.ops import column, floating
 
 
 def averaged(
@@ -41,7 +41,7 @@ def averaged(
         choices = _choices(step.latents)
         latents = dict(step.latents)
         for name, total in average.sums.items():
-            latents[name] = total / _column(average.weight, total).to(total.dtype)
+            latents[name] = total / column(average.weight, total).to(total.dtype)
         with torch.no_grad():
             images = decode(latents)
         yield replace(step, latents=latents, images=images, snapshot=_with(step, average=average))
@@ -57,7 +57,7 @@ def _update(average: AverageState, latents: Latents, anew: Tensor, decay: float)
     weight = torch.where(anew, torch.zeros_like(average.weight), average.weight)
     sums = {}
     for name, value in floating(latents).items():
-        before = torch.where(_column(anew, value), torch.zeros_like(value), average.sums[name])
+        before = torch.where(column(anew, value), torch.zeros_like(value), average.sums[name])
         sums[name] = before * decay + value * (1 - decay)
     return AverageState(sums, weight * decay + (1 - decay))
 
@@ -107,15 +107,10 @@ def _lower(best: BestState, new: BestState) -> BestState:
     """Each candidate's of the two with the lower loss."""
     lower = new.loss < best.loss
     latents = {
-        name: torch.where(_column(lower, value), value, best.latents[name])
+        name: torch.where(column(lower, value), value, best.latents[name])
         for name, value in new.latents.items()
     }
     return BestState(latents, torch.where(lower, new.loss, best.loss))
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    """[B] -> [B, 1, ...] with as many dimensions as `like`."""
-    return values.view((-1,) + (1,) * (like.dim() - 1))
 
 
 def _with(

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from guidegen.clip.perceptor import Ensemble
-from guidegen.cutouts import CutoutParameters, Cutouts
+from guidegen.cutouts import ChangingCutouts, CutoutParameters, Cutouts
 from guidegen.errors import OptimizationError
 from guidegen.guidance.objective import Objective, total
+from guidegen.guidance.schedule import coarseness
 from guidegen.interfaces import Candidate, Decoded, Generator, Images, Latents, Viewed
 from guidegen.ops import floating, rows
 
@@ -81,6 +83,7 @@ class LossEvaluator:
         cutouts: which views they see.
         candidates: whose images these are.
         budget: how much goes through the networks at once; changed where memory runs out.
+        doublings: of the resolution at which the picture is seen, in the course of the run.
     """
 
     generator: Generator
@@ -89,12 +92,18 @@ class LossEvaluator:
     cutouts: Cutouts
     candidates: Sequence[Candidate]
     budget: Budget = field(default_factory=Budget)
+    doublings: int = 0
 
-    def sample_cutouts(self, candidates: range | None = None) -> CutoutParameters:
+    def sample_cutouts(
+        self, candidates: range | None = None, progress: float = 0.0
+    ) -> CutoutParameters:
         """Cutouts of one step for some candidates (None: all), from their own RNGs."""
         height, width = self.generator.size
         numbers = range(len(self.candidates)) if candidates is None else candidates
-        sampled: CutoutParameters = self.cutouts.sample(
+        cutouts = self.cutouts
+        if isinstance(cutouts, ChangingCutouts):
+            cutouts = cutouts.at(progress)
+        sampled: CutoutParameters = cutouts.sample(
             rngs=[self.candidates[b].rng for b in numbers],
             size=self.perceptors.input_size,
             aspect=width / height,
@@ -160,6 +169,8 @@ class LossEvaluator:
         """
         with torch.set_grad_enabled(backward):
             images = self.generator.decode(latents)
+            if self.doublings:
+                images = coarse(images, coarseness(self.doublings, progress))
             decoded = Decoded(images, latents, candidates, progress)
             of_images = self.objective.image_losses(decoded)
         seen = images.detach().requires_grad_(backward)
@@ -274,6 +285,19 @@ class LossEvaluator:
     def with_objective(self, objective: Objective) -> "LossEvaluator":
         """The same with another objective, and the same budget."""
         return replace(self, objective=objective)
+
+
+def coarse(images: Images, halvings: int) -> Images:
+    """Pictures [B, 3, H, W] of the same size, without what a smaller picture could not show.
+
+    So is their gradient: a block of pixels moves as one, as if the smaller picture was optimised.
+    """
+    if halvings == 0:
+        return images
+    size = images.shape[-2:]
+    small = [max(4, side >> halvings) for side in size]
+    images = F.interpolate(images, small, mode="area")
+    return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
 def _parts(chunk: slice) -> list[slice]:

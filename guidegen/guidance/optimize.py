@@ -61,7 +61,7 @@ def optimize(
         rng_bytes = torch.stack([rng.get_state() for rng in rngs])
         lr, progress = settings.lr_at(index), settings.progress(index)
         optimizer.zero_grad()
-        cutouts = evaluator.sample_cutouts()
+        cutouts = evaluator.sample_cutouts(progress=progress)
         images, losses = evaluator.evaluate_all(latents, cutouts, progress, backward=not last)
         if last or index % settings.check_every == 0:
             _check_finite(losses, index)

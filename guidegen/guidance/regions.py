@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from guidegen.cutouts import Cutouts, CutoutSettings
+from guidegen.cutouts import ChangingCutouts, Cutouts, CutoutSettings
 from guidegen.errors import ConfigError, about
 from guidegen.guidance.losses.clip import ClipDistance
 from guidegen.guidance.objective import Term
@@ -88,6 +88,8 @@ def region_terms(
             our own method.
         template: put around the words, as around the prompt's.
     """
+    if isinstance(cutouts, ChangingCutouts):
+        cutouts = cutouts.first
     usual = cutouts if isinstance(cutouts, CutoutSettings) else CutoutSettings()
     own = replace(usual, count=max(4, cutouts.count // 2))
     terms = []

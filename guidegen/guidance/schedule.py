@@ -21,6 +21,8 @@ class LoopSettings:
         check_every: steps between checks that the loss is finite; each waits for the device.
         scenes: of the story; the learning rate falls in the last of them only.
         motion: moves of the camera between steps; None is a still picture.
+        warmup: share of the run over which the learning rate rises from nothing.
+        doublings: of the resolution at which the picture is seen; see `coarseness`.
     """
 
     steps: int
@@ -31,6 +33,8 @@ class LoopSettings:
     check_every: int = 10
     scenes: int = 1
     motion: Motion | None = None
+    warmup: float = 0.0
+    doublings: int = 0
 
     def progress(self, index: int) -> float:
         """Share of the run that is over at a step, 0 to 1."""
@@ -50,7 +54,8 @@ class LoopSettings:
         in_last_scene = index * self.scenes >= self.steps * (self.scenes - 1)
         share = self.scene_progress(index) if in_last_scene else 0.0
         factor = self.lr_end + (1 - self.lr_end) * 0.5 * (1 + math.cos(math.pi * share))
-        return self.lr * factor
+        rise = min(1.0, (index + 1) / max(1.0, self.warmup * self.steps))
+        return self.lr * factor * rise
 
     def proposes_at(self, index: int) -> bool:
         """Whether other choices are tried after a step.
@@ -64,12 +69,26 @@ class LoopSettings:
         return self.motion is not None and (index + 1) % self.motion.every == 0
 
 
+def coarseness(doublings: int, progress: float) -> int:
+    """How often the resolution is still to double when a share `progress` of the run is over.
+
+    All stages but the last have an equal part of the first half of the run.
+
+    >>> [coarseness(2, share) for share in (0.0, 0.2, 0.3, 0.5, 1.0)]
+    [2, 2, 1, 0, 0]
+    """
+    return max(0, doublings - int(2 * doublings * progress))
+
+
 def measures_the_same(objective: Objective, settings: LoopSettings, index: int) -> bool:
     """Whether the losses of a step can be compared with those of the step before.
 
-    Not while a term's weight changes, or one scene of a story fades into the next.
+    Not while a term's weight changes, one scene of a story fades into the next, or the resolution
+    doubles.
     """
     now, before = settings.progress(index), settings.progress(index - 1)
+    if coarseness(settings.doublings, now) != coarseness(settings.doublings, before):
+        return False
     return objective.weights_at(now) == objective.weights_at(before) and scene_weights(
         settings.scenes, now
     ) == scene_weights(settings.scenes, before)

@@ -65,6 +65,21 @@ class BestState:
 
 
 @dataclass(frozen=True)
+class JudgeState:
+    """What a judge liked best so far.
+
+    Attributes:
+        latents: of each candidate's best look, [B, ...].
+        score: [B], of that look.
+        worse: [B], looks since then.
+    """
+
+    latents: Latents
+    score: Tensor
+    worse: Tensor
+
+
+@dataclass(frozen=True)
 class LoopState:
     """Where a loop stands before it samples the views of step `index`; enough to go on from there.
 
@@ -79,6 +94,7 @@ class LoopState:
         losses: name of a term -> what its loss remembers (see `Anchored`).
         average: of `guidegen.guidance.averaging.averaged`; None where nothing is averaged.
         best: of `guidegen.guidance.averaging.best_so_far`; None where nobody keeps it.
+        judged: of `guidegen.guidance.judge.judged`; None where nobody judges.
     """
 
     index: int
@@ -88,6 +104,7 @@ class LoopState:
     losses: Mapping[str, Latents] = field(default_factory=dict)
     average: AverageState | None = None
     best: BestState | None = None
+    judged: JudgeState | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +119,8 @@ class Step:
         losses: name -> [B]; "total" is the sum of the others, which are weighted already.
         lr: learning rate of the update that follows.
         best: latents of each candidate's lowest total loss so far; None where nobody keeps them.
+        scores: name -> [B], of what is measured at this step and not minimised.
+        judged: what a judge liked best so far; None where nobody judges.
         snapshot: copies the state that a run can go on from; to be called before the next step is
             asked for. A loop that goes on from it yields this step again.
     """
@@ -113,4 +132,6 @@ class Step:
     losses: Mapping[str, Tensor]
     lr: float
     best: Latents | None = None
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+    judged: JudgeState | None = None
     snapshot: Callable[[], LoopState] | None = field(default=None, compare=False, repr=False)

@@ -14,6 +14,9 @@ from guidegen.interfaces import Step
 from guidegen.utils.failpoints import failpoint
 from guidegen.utils.parse import parse_json
 
+# Step, learning rate, seconds, losses and scores.
+_Told = tuple[int, float, float, dict[str, Tensor], dict[str, Tensor]]
+
 
 class Jsonl:
     """Writes `steps.jsonl`: one line a step of one candidate.
@@ -38,7 +41,7 @@ class Jsonl:
         self.path = path
         self.row = row
         self.flush_every = flush_every
-        self._pending: list[tuple[int, float, float, dict[str, Tensor]]] = []
+        self._pending: list[_Told] = []
         self._started = time.monotonic()
         kept = _lines_before(path, resume_at) if resume_at else []
         if kept:
@@ -54,7 +57,8 @@ class Jsonl:
     def __call__(self, step: Step) -> None:
         """Note the losses, without fetching them yet."""
         seconds = time.monotonic() - self._started
-        self._pending.append((step.index, step.lr, seconds, dict(step.losses)))
+        told = (dict(step.losses), dict(step.scores))
+        self._pending.append((step.index, step.lr, seconds, *told))
         if len(self._pending) >= self.flush_every:
             self._flush()
 
@@ -73,16 +77,18 @@ class Jsonl:
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, []
-        tensors = [loss for *_, losses in pending for loss in losses.values()]
+        tensors = [value for *_, losses, scores in pending
+                   for value in (*losses.values(), *scores.values())]  # fmt: skip
         if not pending:
             return
         # One transfer for all of them.
         values = iter(torch.stack([loss[self.row].float() for loss in tensors]).tolist())
         try:
-            for index, lr, seconds, losses in pending:
+            for index, lr, seconds, losses, scores in pending:
                 line = {
                     "step": index,
                     "losses": {name: _number(next(values)) for name in losses},
+                    **({"scores": {n: _number(next(values)) for n in scores}} if scores else {}),
                     "lr": float(f"{lr:.6g}"),
                     "seconds": round(seconds, 3),
                 }

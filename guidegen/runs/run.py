@@ -24,7 +24,9 @@ MANIFEST = "run.json"
 IMAGE = "image.png"
 VIDEO = "progress.mp4"
 # Why a run ended before its last step, in `Run.ended`; any other text is a recorder's own.
-MINUTES, UNTIL_LOSS = "minutes", "until-loss"
+MINUTES, UNTIL_LOSS, JUDGED = "minutes", "until-loss", "judged"
+# Ends that a run was to have; after any other it can go on.
+MEANT = frozenset(["", UNTIL_LOSS, JUDGED])
 
 _FORMAT = 1
 
@@ -100,15 +102,15 @@ class Run:
         """Whether a call with this config, whose digest is the same, needs no other picture.
 
         A picture with metadata does not serve a call that wants none, nor the other way round. One
-        that ended before its last step serves only where that was to be: at `until_loss`, which
-        every call of this digest has, or after minutes of which the call has no more to give. Any
-        other can go on.
+        that ended before its last step serves only where that was to be: at `until_loss` or by its
+        judge, which every call of this digest has, or after minutes of which the call has no more
+        to give. Any other can go on.
         """
         if self.status != "finished" or self.config.metadata != config.metadata:
             return False
         if self.ended == MINUTES:
             return config.minutes is not None and config.minutes <= (self.config.minutes or 0)
-        return self.ended in ("", UNTIL_LOSS)
+        return self.ended in MEANT
 
     def write(self, name: str, data: bytes) -> Path:
         """Write one file of the run as `write_atomic` does."""

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from guidegen.errors import WeightsError
-from guidegen.interfaces import AverageState, BestState, LoopState, OptimizerState
+from guidegen.interfaces import AverageState, BestState, JudgeState, LoopState, OptimizerState
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,8 @@ def _flatten(state: LoopState) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A state's tensors by their names in the file: those with a row a candidate, and the others.
 
     rows: latents/LATENT, rng, moments/LATENT/NAME, losses/TERM/NAME, ema/LATENT and ema-weight,
-    best/LATENT and best-loss. Others: LATENT/NAME of the optimiser's counters.
+    best/LATENT and best-loss, judged/LATENT, judged-score and judged-worse. Others: LATENT/NAME of
+    the optimiser's counters.
     """
     rows = {"rng": state.rngs, **_under("latents", state.latents)}
     shared: dict[str, Tensor] = {}
@@ -146,6 +147,9 @@ def _flatten(state: LoopState) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         rows |= {"ema-weight": state.average.weight, **_under("ema", state.average.sums)}
     if state.best is not None:
         rows |= {"best-loss": state.best.loss, **_under("best", state.best.latents)}
+    if (judged := state.judged) is not None:
+        rows |= {"judged-score": judged.score, "judged-worse": judged.worse}
+        rows |= _under("judged", judged.latents)
     return rows, shared
 
 
@@ -155,16 +159,18 @@ def _unflatten(index: int, rows: dict[str, Tensor], shared: dict[str, Tensor]) -
     losses = {term: _below(f"losses/{term}", rows) for term in _heads(_below("losses", rows))}
     if "anchor" in _heads(rows):  # as guidegen wrote it while nearness to the start was no term
         losses["init"] = _below("anchor", rows)
-    average = best = None
+    average = best = judged = None
     if "ema-weight" in rows:
         average = AverageState(_below("ema", rows), rows["ema-weight"])
     if "best-loss" in rows:
         best = BestState(_below("best", rows), rows["best-loss"])
+    if "judged-score" in rows:
+        judged = JudgeState(_below("judged", rows), rows["judged-score"], rows["judged-worse"])
     optimizer = OptimizerState(
         moments={latent: _below(f"moments/{latent}", rows) for latent in latents},
         counters={latent: _below(latent, shared) for latent in latents},
     )
-    return LoopState(index, latents, rows["rng"], optimizer, losses, average, best)
+    return LoopState(index, latents, rows["rng"], optimizer, losses, average, best, judged)
 
 
 def _under(head: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

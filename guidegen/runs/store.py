@@ -14,11 +14,21 @@ from guidegen.errors import InputImageError, OutputError
 from guidegen.runs.intact import set_aside
 from guidegen.runs.names import slug
 from guidegen.runs.output import check_writable, is_picture, picture_path, runs_folder
-from guidegen.runs.run import IMAGE, MANIFEST, MINUTES, UNTIL_LOSS, VIDEO, Run, run_folder
+from guidegen.runs.run import (
+    IMAGE,
+    JUDGED,
+    MANIFEST,
+    MEANT,
+    MINUTES,
+    UNTIL_LOSS,
+    VIDEO,
+    Run,
+    run_folder,
+)
 
 __all__ = [
-    "IMAGE", "MANIFEST", "MINUTES", "UNTIL_LOSS", "VIDEO", "Run", "RunStore", "check_writable",
-    "is_picture", "picture_path", "run_folder", "slug",
+    "IMAGE", "JUDGED", "MANIFEST", "MEANT", "MINUTES", "UNTIL_LOSS", "VIDEO", "Run", "RunStore",
+    "check_writable", "is_picture", "picture_path", "run_folder", "slug",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
