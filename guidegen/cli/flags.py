@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from cyclopts import Group, Parameter
 
 from guidegen.config import RunConfig
+from guidegen.engine.groups import COMMON, GROUPS, REST
 
 # A flag of one call: parameter, type, default, its names, what it does.
 Flag = tuple[str, Any, Any, list[str], str]
@@ -16,28 +17,9 @@ Flag = tuple[str, Any, Any, list[str], str]
 _SHORT = {"generator": "-g", "out": "-o"}
 _COMMON = Group("Common", sort_key=1)
 _CALL = Group("This call", sort_key=9)
-_GROUPS = {
-    "Prompts": ("negative_weight", "image_prompt", "noise_prompt", "template"),
-    "Where": ("region", "mask", "outpaint"),
-    "Models": ("perceptor", "option", "device", "precision", "generator_precision"),
-    "Optimisation": (
-        "lr", "lr_end", "lr_warmup", "coarse_to_fine", "optimizer", "distance", "loss",
-        "loss_option", "prior", "init_weight", "ema", "starts",
-    ),
-    "Cutouts": (
-        "cutouts", "cutout_batch", "cutout_method", "cutout_noise", "cutout_whole", "cutout_scale",
-        "cutout_scale_end", "cutout_shift",
-    ),
-    "Camera": ("zoom", "shift", "rotate", "move_every"),
-    "Further settings": (),
-}  # fmt: skip
-_FIRST = (
-    "negative", "seed", "size", "steps", "generator", "preset", "init_image", "start_from", "out",
-    "video",
-)  # fmt: skip
 _OF_FIELD = {
     field: Group(name, sort_key=number)
-    for number, (name, fields) in enumerate(_GROUPS.items(), 2)
+    for number, (name, fields) in enumerate(GROUPS.items(), 2)
     for field in (*fields, name)
 }
 # Flags of a call that stand among the common ones.
@@ -76,7 +58,7 @@ def signature(words: inspect.Parameter, call_flags: Sequence[Flag]) -> inspect.S
     keyword = inspect.Parameter.KEYWORD_ONLY
     taken = {"prompt", *(name for name, *_ in call_flags)}
     fields = [name for name in RunConfig.model_fields if name not in taken]
-    common = [name for name in _FIRST if name in fields]
+    common = [name for name in COMMON if name in fields]
     found = [words]
     for name in common:
         found.append(inspect.Parameter(name, keyword, default=None, annotation=_of_field(name)))
@@ -101,7 +83,7 @@ def _of_field(name: str) -> Any:
         name=[flag, *([_SHORT[name]] if name in _SHORT else [])],
         negative=f"--no-{name.replace('_', '-')}" if field.annotation is bool else (),
         help=f"{field.description or ''}{_shown(name, default)}",
-        group=_COMMON if name in _FIRST else _OF_FIELD.get(name, _OF_FIELD["Further settings"]),
+        group=_COMMON if name in COMMON else _OF_FIELD.get(name, _OF_FIELD[REST]),
         # The last of a flag counts, as people expect who put some into a shell alias.
         allow_repeating=None if isinstance(default, tuple) else True,
         # RIGHT,DOWN may begin with a minus

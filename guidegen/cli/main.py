@@ -20,6 +20,8 @@ from guidegen.cli.classify import classify
 from guidegen.cli.embed import embed
 from guidegen.cli.generate import generate
 from guidegen.cli.generators import generators
+from guidegen.cli.grid import HELP as GRID_HELP
+from guidegen.cli.grid import grid
 from guidegen.cli.help import Columns
 from guidegen.cli.losses import losses
 from guidegen.cli.models import models
@@ -33,6 +35,7 @@ from guidegen.cli.search import search
 from guidegen.cli.show import show
 from guidegen.cli.starts import starts
 from guidegen.cli.streams import Warnings, drop, enduring
+from guidegen.cli.studio import studio
 from guidegen.cli.upscale import upscale
 from guidegen.cli.video import video
 from guidegen.cli.words import spelled_out
@@ -87,7 +90,11 @@ app.default(generate)
 app.command(generate, help=HELP, usage="Usage: guidegen generate PROMPT... [OPTIONS]\n")
 app.command(batch, help=BATCH_HELP, usage="Usage: guidegen batch FILE [OPTIONS]\n")
 app.command(starts, usage="Usage: guidegen starts PROMPT [OPTIONS]\n")
+app.command(
+    grid, help=GRID_HELP, usage="Usage: guidegen grid [PROMPT] --x NAME=VALUE,... [OPTIONS]\n"
+)
 app.command(resume, usage="Usage: guidegen resume RUN... [OPTIONS]\n")
+app.command(studio)
 app.command(video, usage="Usage: guidegen video RUN... [OPTIONS]\n")
 app.command(morph, usage="Usage: guidegen morph RUN RUN... [OPTIONS]\n")
 app.command(upscale, usage="Usage: guidegen upscale IMAGE... [OPTIONS]\n")
@@ -108,7 +115,7 @@ app.register_install_completion_command(
 )
 
 # Commands that work without an argument.
-_ALONE = frozenset({"generators", "losses", "perceptors", "presets", "models", "probe"})
+_ALONE = frozenset({"generators", "losses", "perceptors", "presets", "models", "probe", "studio"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+"""The studio: a web page on this machine to make, watch and keep pictures (`guidegen studio`)."""

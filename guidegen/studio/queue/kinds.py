@@ -1,0 +1,92 @@
+"""How each kind of job is drawn."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guidegen.config import RunConfig
+from guidegen.engine.build import WIDTH
+from guidegen.engine.picture import Picture
+from guidegen.engine.stream import Stream
+from guidegen.engine.stream_step import StreamStep
+from guidegen.studio.queue.drawer import Room
+from guidegen.studio.queue.jobs import Job
+from guidegen.studio.queue.lists import draw_cells, draw_list
+from guidegen.utils.files import write_atomic
+
+if TYPE_CHECKING:
+    from guidegen.studio.studio import Studio
+
+
+def pictures(studio: "Studio", job: Job, room: Room) -> None:
+    """Draw all pictures of a job; those that can advance together do."""
+    done = 0
+    runs = dict(job.runs)
+    stream = Stream(studio.configs(job), stop=room.stop, recorders=lambda _: [room.watch])
+    with closing(stream.events()) as events:
+        for event in events:
+            if isinstance(event, StreamStep):
+                _show(studio, job, room, event, runs)
+                continue
+            number = job.seeds.index(event.config.seed)
+            done += event.status == "finished"
+            if event.run is not None:
+                runs[number] = studio.places.name(event.run.path)
+            studio.queue.change(job.id, runs=runs, done=done)
+            studio.broker.publish("run", runs.get(number, ""), _ended(job, number, event, runs))
+
+
+def _show(studio: "Studio", job: Job, room: Room, step: StreamStep, runs: dict[int, str]) -> None:
+    if step.folder is not None and step.candidate not in runs:
+        runs[step.candidate] = studio.places.name(step.folder)
+        studio.queue.change(job.id, runs=runs)
+    if room.live.see(step.candidate, step):
+        studio.broker.publish("step", job.id, room.live.event(job.id))
+
+
+def _ended(job: Job, number: int, picture: Picture, runs: dict[int, str]) -> dict[str, object]:
+    return {
+        "job": job.id, "n": number, "run": runs.get(number, ""), "status": picture.status,
+        "scores": picture.scores, "reused": picture.reused,
+    }  # fmt: skip
+
+
+def starts(studio: "Studio", job: Job, room: Room) -> None:
+    """Show where each seed would start, and leave it there: the same seed begins there again."""
+    waiting = iter(studio.configs(job))
+    first = 0
+    while some := list(islice(waiting, WIDTH)):
+        if room.stop:
+            return
+        _first_steps(studio, job, room, some, first)
+        first += len(some)
+        studio.queue.change(job.id, done=first)
+        room.give_way()
+
+
+def _first_steps(
+    studio: "Studio", job: Job, room: Room, configs: Sequence[RunConfig], first: int
+) -> None:
+    with Stream(configs, stop=room.stop, write=False) as stream:
+        for step in islice(stream, len(configs)):
+            number = first + step.candidate
+            room.live.see(number, step)
+            write_atomic(start_path(studio, job, number), room.live.preview(number), durable=False)
+            studio.broker.publish("step", job.id, room.live.event(job.id))
+
+
+def start_path(studio: "Studio", job: Job, number: int) -> Path:
+    """Where the small picture of a start is kept, so that it can be chosen after a restart."""
+    folder = studio.places.own / "starts"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{job.id}-{number}.jpg"
+
+
+DRAW: dict[str, Callable[["Studio", Job, Room], None]] = {
+    "pictures": pictures,
+    "starts": starts,
+    "list": draw_list,
+    "grid": draw_cells,
+}

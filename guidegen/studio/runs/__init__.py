@@ -1,0 +1,1 @@
+"""Runs on the wall: found, shown, starred, moved to the trash."""
