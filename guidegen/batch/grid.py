@@ -60,7 +60,7 @@ def parse_axis(text: str, field: str) -> Axis:
         return Axis()
     name, equals, rest = text.partition("=")
     name = name.strip().replace("-", "_")
-    if not equals or not rest.strip():
+    if not equals or not rest.strip(" ,;"):
         raise ConfigError(f"{text!r} is not SETTING=VALUE,VALUE, like lr=0.02,0.05", field=field)
     if name not in RunConfig.model_fields or name == "out":
         raise ConfigError(f"{name!r} is no setting that a grid can vary", field=field)

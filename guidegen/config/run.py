@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from guidegen.config import init_run
 from guidegen.config.settings import PictureConfig, RunSettings
 from guidegen.prompt.references import parse_image_prompt
 from guidegen.prompt.regions import Region
@@ -61,6 +62,8 @@ class RunConfig(RunSettings, PictureConfig, defer_build=False):
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        if self.init_run is not None:
+            fields["init_run"] = init_run.by_content(self.init_run)
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
         if self.mask is not None and self.mask.is_file():
             fields["mask"] = hashlib.sha256(self.mask.read_bytes()).hexdigest()

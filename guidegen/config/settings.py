@@ -167,6 +167,9 @@ class RunSettings(_Model, WhereSettings, ScheduleSettings, defer_build=True):
         None, description="Generator whose picture the run starts from, or none."
     )
     init_image: Path | None = Field(None, description="Picture to start from.")
+    init_run: str | None = Field(
+        None, description="Run to start from, RUN or RUN@STEP: where its latents were."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Arithmetic of CLIP; auto is what is fastest here without harm."

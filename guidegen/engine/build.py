@@ -9,6 +9,7 @@ import torch
 
 from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
+from guidegen.engine.fork import init_latents
 from guidegen.engine.inpaint import start_picture
 from guidegen.engine.models import Session
 from guidegen.engine.start import StartFrom
@@ -28,6 +29,7 @@ from guidegen.interfaces import (
     Candidate,
     Encodes,
     Generator,
+    Latents,
     LoopState,
     LossContext,
     Preference,
@@ -78,8 +80,9 @@ def make_steps(
     elif settings.init_image is not None:
         assert isinstance(generator, Encodes)
         start = generator.encode(start_picture(settings).to(settings.device))
-        index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
-        latents = rows(start, index)
+        latents = _for_all(start, evaluator, settings)
+    elif settings.init_run is not None:
+        latents = _for_all(init_latents(settings.init_run), evaluator, settings)
     else:
         drawer, wanted = start_drawer(session, evaluator, preference)
         latents = best_of(drawer, settings.starts, preference=wanted)
@@ -94,6 +97,12 @@ def make_steps(
     if guidance.judge is not None:
         steps = judged(steps, guidance.judge, every=settings.judge_every, resume=resume)
     yield from steps
+
+
+def _for_all(start: Latents, evaluator: LossEvaluator, settings: ResolvedSettings) -> Latents:
+    """One start [1, ...] for every candidate."""
+    index = torch.zeros(len(evaluator.candidates), dtype=torch.long, device=settings.device)
+    return rows({name: value.to(settings.device) for name, value in start.items()}, index)
 
 
 def start_drawer(

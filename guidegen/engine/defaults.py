@@ -48,7 +48,8 @@ def filled(config: RunConfig) -> dict[str, Any]:
 def _start_from(config: RunConfig, info: GeneratorInfo) -> str:
     """What suits the generator, unless the user said how it starts."""
     says = any(text.partition("=")[0].strip() == "start" for text in config.option)
-    return "none" if says or config.init_image is not None else info.defaults.start_from or "none"
+    given = says or config.init_image is not None or config.init_run is not None
+    return "none" if given else info.defaults.start_from or "none"
 
 
 def _starts(info: GeneratorInfo, start_from: str) -> int:

@@ -2,8 +2,8 @@
 
 # What is shown first.
 COMMON = (
-    "negative", "seed", "size", "steps", "generator", "preset", "init_image", "start_from", "out",
-    "video",
+    "negative", "seed", "size", "steps", "generator", "preset", "init_image", "init_run",
+    "start_from", "out", "video",
 )  # fmt: skip
 REST = "Further settings"
 # Fields that stand in none are the last one's.

@@ -10,6 +10,7 @@ from guidegen.clip.perceptor import check_specs, check_weights
 from guidegen.config import PictureConfig, ResolvedConfig, ResolvedSettings, RunConfig
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
+from guidegen.engine.fork import check_init_run
 from guidegen.engine.inpaint import check_inpainting
 from guidegen.errors import ConfigError, about
 from guidegen.guidance.regions import read_region
@@ -75,6 +76,9 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
             _needs_encode(config, info, "start from an image")
             with about("init_image"):
                 read_init(config.init_image, (8, 8))
+        if config.init_run is not None:
+            with about("init_run"):
+                check_init_run(config)
         for text in config.image_prompt:
             with about("image_prompt"):
                 read_picture(parse_image_prompt(text).path, "image prompt")

@@ -69,6 +69,7 @@ class Settings(TypedDict, total=False):
     mask: "Pictured"
     outpaint: str | tuple[int, int, int, int]
     region: str | Sequence[str]
+    init_run: str
     start_from: str
     device: str
     precision: _Precision

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from guidegen.config import RunConfig
+from guidegen.config.init_run import parse_init_run
 from guidegen.errors import ConfigError, InputImageError, OutputError
 from guidegen.media.decode import decode
 from guidegen.prompt.references import parse_image_prompt
+from guidegen.prompt.regions import parse_region
 from guidegen.runs.store import MANIFEST
 from guidegen.utils.files import write_atomic
 
@@ -142,12 +144,37 @@ class Places:
                     found[name] = [self._image_prompt(text) for text in _several(value)]
                 elif name == "perceptor":
                     _refuse_folders(_several(value), _several(trusted.get(name, ())))
+                elif name == "init_run":
+                    found[name] = self._init_run(str(value))
+                elif name == "region":
+                    for text in _several(value):
+                        self._region(text)
+                elif name == "loss_option":
+                    for text in _several(value):
+                        self._no_file(text)
                 elif name in _PATHS:
                     found[name] = str(self.picture(str(value)))
             except (InputImageError, ConfigError) as error:
                 error = ConfigError(str(error), field=name)
                 raise error from None
         return found
+
+    def _init_run(self, text: str) -> str:
+        path, step = parse_init_run(text)
+        inside = self.root / path  # an absolute path stays as it is
+        run = self.run(self.name(inside) or path.as_posix())
+        return str(run) if step is None else f"{run}@{step}"
+
+    def _region(self, text: str) -> None:
+        mask = parse_region(text).mask
+        if mask is not None and not mask.resolve().is_relative_to(self.root):
+            raise InputImageError(f"{mask} lies outside the output folder")
+
+    def _no_file(self, text: str) -> None:
+        """Refuse an option whose value names a file that is there, outside of the folder."""
+        value = Path(text.partition("=")[2].strip())
+        if value.is_file() and not value.resolve().is_relative_to(self.root):
+            raise InputImageError(f"{value} lies outside the output folder")
 
     def allow(self, config: RunConfig, *, trusted: Mapping[str, Any]) -> None:
         """Refuse a picture whose settings name a file outside of the output folder.

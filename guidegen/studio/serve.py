@@ -86,7 +86,8 @@ def _run(
         app, log_level="error", access_log=False, timeout_graceful_shutdown=_GRACE, lifespan="on"
     )
     opened(f"{address}?token={token}" if token else address)
-    uvicorn.Server(config).run(sockets=[bound])
+    with suppress(KeyboardInterrupt):  # all is saved by then
+        uvicorn.Server(config).run(sockets=[bound])
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guidegen.config import RunConfig, make_config
+from guidegen.config import DRAW, RunConfig, make_config
 from guidegen.errors import ConfigError
 from guidegen.runs.store import Run
 from guidegen.studio import form
@@ -13,7 +13,7 @@ from guidegen.studio.events import Broker
 from guidegen.studio.places import Places
 from guidegen.studio.queue.drawer import Drawer
 from guidegen.studio.queue.jobs import Job, Queue
-from guidegen.studio.queue.kinds import DRAW
+from guidegen.studio.queue.kinds import DRAWERS
 from guidegen.studio.queue.lists import keep_list, open_grid, open_list
 from guidegen.studio.queue.turns import Turns
 from guidegen.studio.runs.errands import Errands
@@ -59,6 +59,8 @@ class Studio:
         """
         given = {name: value for name, value in fields.items() if value not in (None, "", [])}
         confined = self.places.confined(given, trusted=self.defaults)
+        if str(confined.get("seed", "")).strip() == str(DRAW):
+            confined["seed"] = DRAW
         preset = confined.get("preset")
         below = {} if preset else self.defaults
         return {**_placeless(below), **confined}
@@ -168,7 +170,7 @@ class Studio:
         self.drawer.poke()
 
     def _draw(self, job: Job, room: Any) -> None:
-        DRAW[job.kind](self, job, room)
+        DRAWERS[job.kind](self, job, room)
 
 
 def _placeless(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,16 +42,17 @@ class Server:
     def start(self, *more):
         command = [sys.executable, "-m", "guidegen.cli", "studio", "--out", self.folder]
         command += ["--port", "0", "--config", self.settings, *self.words, *more]
+        self.log = self.folder.parent / f"{self.folder.name}-stderr.txt"
         env = {**os.environ, "OMP_NUM_THREADS": "1", **self.env}
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.log.open("a"),
             text=True,
             env=env,
         )
         self.address = self.process.stdout.readline().strip()
-        assert self.address, self.process.stderr.read()
+        assert self.address, self.log.read_text()
         return self
 
     @property
@@ -103,6 +104,14 @@ class Server:
                 raise
 
 
+def until(page, expression, seconds=60):
+    """Wait until an expression is true in a page; its policy lets playwright's own wait not."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"never: {expression}"
+        page.wait_for_timeout(50)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, settings):
     server = Server(tmp_path_factory.mktemp("studio") / "outputs", settings)
@@ -129,7 +138,7 @@ def open_page(browser):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
         page.on("request", lambda asked: check(asked.url))

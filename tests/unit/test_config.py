@@ -66,6 +66,7 @@ FULL = {
     "mask": Path("mask.png"),
     "outpaint": "0,16,0,8",
     "region": ("a red apple=left:2", "a=fox=some where/m.png:1:0.5:1"),
+    "init_run": "outputs/a run@7",
     "device": "cuda:1",
     "precision": "bf16",
     "generator_precision": "fp32",

@@ -125,8 +125,7 @@ class Drawer:
                 self._rooms[job.id], self._lives[job.id] = room, room.live
                 thread = threading.Thread(target=self._run, args=(job, room), daemon=True)
                 self._threads[job.id] = thread
-            self.queue.change(job.id, state="running", why="")
-            thread.start()
+                thread.start()
 
     def _next(self) -> Job | None:
         """The first job that waits, if there is room for it."""
@@ -147,6 +146,7 @@ class Drawer:
 
     def _run(self, job: Job, room: Room) -> None:
         state, why = "finished", ""
+        self.queue.change(job.id, state="running", why="")
         try:
             with self.turns.taken():
                 self._draw(job, room)
@@ -158,10 +158,10 @@ class Drawer:
                 log.exception("a job failed")
                 why = f"{type(error).__name__}: {why}"
         finally:
+            self.queue.change(job.id, state=state, why=why)
             with self._wake:
                 del self._rooms[job.id], self._threads[job.id]
                 self._wake.notify_all()
-            self.queue.change(job.id, state=state, why=why)
 
 
 def _models(job: Job) -> str:

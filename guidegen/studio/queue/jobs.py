@@ -69,7 +69,7 @@ _jobs = TypeAdapter(list[Job])
 
 
 class Queue:
-    """The jobs in their order. May be used from any thread; every change is on the disk at once.
+    """The jobs in their order. May be used from any thread; every change is written at once.
 
     Args:
         path: the file. A job that was running when the server died waits again.
@@ -172,4 +172,5 @@ class Queue:
 
     def _save(self) -> None:
         data = [job.model_dump(mode="json") for job in self._jobs]
-        write_atomic(self.path, json.dumps(data, ensure_ascii=False, indent=1).encode())
+        text = json.dumps(data, ensure_ascii=False, indent=1)
+        write_atomic(self.path, text.encode("utf-8", "backslashreplace"), durable=False)

@@ -84,7 +84,7 @@ def start_path(studio: "Studio", job: Job, number: int) -> Path:
     return folder / f"{job.id}-{number}.jpg"
 
 
-DRAW: dict[str, Callable[["Studio", Job, Room], None]] = {
+DRAWERS: dict[str, Callable[["Studio", Job, Room], None]] = {
     "pictures": pictures,
     "starts": starts,
     "list": draw_list,

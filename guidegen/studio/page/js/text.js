@@ -33,7 +33,7 @@ export const T = {
   drawKeys: "Draw (Ctrl + Enter)",
   see: "See starts first",
   count: "Number",
-  anySeed: "Draw a seed",
+  anySeed: "-1 draws one",
   settings: "All settings",
   changed: (count) => plural(count, "setting changed", "settings changed"),
   reset: "Reset",

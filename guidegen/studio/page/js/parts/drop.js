@@ -75,6 +75,7 @@ function changed(settings, form) {
   return Object.fromEntries(Object.entries(settings).filter(([name, value]) => {
     const about = form.fields[name];
     if (name === "prompt") return true;
+    if (name === "device") return false;
     return about && value !== null && JSON.stringify(value) !== JSON.stringify(about.default);
   }));
 }

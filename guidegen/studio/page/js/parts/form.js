@@ -14,7 +14,7 @@ export function pictureForm(form, submitted) {
   const prompt = promptField(() => { keep(); check(); });
   const controls = {};
   for (const [name, about] of Object.entries(form.fields)) controls[name] = control(name, ranked(name, about, form), () => { keep(); check(); });
-  const count = h("input", { id: "set-count", type: "number", min: 1, max: form.max_count, value: 1, oninput: () => { keep(); check(); } });
+  const count = h("input", { id: "set-count", name: "count", type: "number", min: 1, max: form.max_count, value: 1, oninput: () => { keep(); check(); } });
   const problem = h("p", { class: "error", data: { for: "" }, role: "alert" });
   const draw = h("button", { class: "primary", type: "submit", title: T.drawKeys }, T.draw);
   const see = h("button", { type: "button", onclick: () => submit("starts") }, T.see);
@@ -115,6 +115,6 @@ function ranked(name, about, form) {
   if (name === "generator") own.choices = [...form.generators].sort((a, b) => b.here - a.here).map((one) => one.name);
   if (name === "preset") own.choices = Object.keys(form.presets);
   if (name === "seed") own.default = form.defaults.seed ?? 0;
-  if (FIRST.includes(name)) own.help = "";
+  if (FIRST.includes(name)) own.help = name === "seed" ? T.anySeed : "";
   return own;
 }

@@ -22,9 +22,12 @@ export function stage(state) {
   let figures = new Map();
   let latest = { total: 0, left: null };
 
+  let asked = 0;
   async function choose(name) {
+    const mine = ++asked;
     sessionStorage.setItem("job", name);
     const found = await get(address("/api/jobs", name)).catch(() => null);
+    if (mine !== asked) return; // another was chosen meanwhile
     if (!found) return clear();
     [job, lines, figures] = [found, new Map(), new Map()];
     show(pictures, job.seeds.map((seed, number) => candidate(seed, number)));
@@ -93,7 +96,7 @@ export function stage(state) {
       const shown = job.kind === "pictures" && figures.get(Number(number));
       if (!shown) continue;
       shown.frame.setAttribute("href", `#${address("/run", run)}`);
-      if (!["running", "waiting"].includes(job.state)) finished(shown, run);
+      if (!["running", "waiting", "failed"].includes(job.state)) finished(shown, run);
     }
   }
 
@@ -139,7 +142,11 @@ export function stage(state) {
         job = { ...job, ...found };
         update();
       } else if (job) clear();
-      else if (jobs.length) choose((jobs.find((one) => one.id === sessionStorage.getItem("job")) ?? jobs.findLast((one) => one.state === "running") ?? jobs.at(-1)).id);
+      else {
+        const mine = jobs.filter((one) => one.kind === "pictures" || one.kind === "starts");
+        const next = mine.find((one) => one.id === sessionStorage.getItem("job")) ?? mine.findLast((one) => one.state === "running") ?? mine.at(-1);
+        if (next) choose(next.id);
+      }
     }),
     on("run", ({ job: name, n, run, status }) => {
       const shown = figures.get(n);

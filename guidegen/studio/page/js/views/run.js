@@ -7,7 +7,7 @@ import { text } from "../parts/compare.js";
 import { curve } from "../parts/curve.js";
 import { scrubber } from "../parts/scrubber.js";
 
-const HIDDEN = new Set(["prompt", "preview", "metadata", "video", "trajectory", "save_every", "minutes", "upscale"]);
+const HIDDEN = new Set(["prompt", "device", "preview", "metadata", "video", "trajectory", "save_every", "minutes", "upscale"]);
 const NAMED = ["generator", "preset", "perceptor", "size", "seed"];
 
 export function runView(state, name) {
@@ -28,7 +28,7 @@ export function runView(state, name) {
     if (run.picture) image.src = `${address("/api/file", name, "image.png")}?v=${run.version}`;
     const way = scrubber(run, image, (step) => { moment = step; fork.textContent = T.forkAt(step); });
     leaving.push(way.leave);
-    const fork = h("button", { onclick: () => carry({ ...own(), init_run: `${name}@${moment}` }) }, T.fork);
+    const fork = h("button", { onclick: () => carry({ ...own(), init_run: `${name}@${moment}`, init_image: null, start_from: null, starts: null }) }, T.fork);
     const star = h("button", { "aria-pressed": String(run.star), onclick: () => setStar(star) }, run.star ? T.unstar : T.giveStar);
     const video = h("button", { onclick: () => errand("video", { name }, video) }, T.video);
     const larger = h("button", { onclick: () => errand("upscale", { name, factor: 2 }, larger) }, T.upscale);

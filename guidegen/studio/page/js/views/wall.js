@@ -165,8 +165,8 @@ export function wallView(state, folder) {
   window.addEventListener("resize", scrolled);
   const again = debounce(800, () => { if (window.scrollY < 200) load(); });
   const leave = [on("run", again), on("wall", again)];
-  load();
-  get("/api/generators").then((names) => {
+  // reading what drew thousands of runs must not hold up the first of them
+  load().then(() => get("/api/generators")).then((names) => {
     generator.append(...names.map((name) => h("option", { value: name }, name)));
     generator.value = query.generator;
   }, () => {});
