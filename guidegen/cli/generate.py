@@ -113,6 +113,8 @@ def plan(
     prompts = list(dict.fromkeys(prompts))
     if not prompts and "prompt" in settings:
         prompts = [settings["prompt"]]
+    if not prompts and (settings.get("image_prompt") or settings.get("noise_prompt")):
+        prompts = [""]
     if not prompts:
         raise ConfigError('there is no prompt; try: guidegen "a red apple"')
     if count < 1:
@@ -165,7 +167,7 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool, json_: bool 
     from guidegen.recorders.progress import Progress
 
     def recorders(batch: Sequence[RunConfig]) -> Sequence[Progress]:
-        label = batch[0].prompt[:40] if len(batch) == 1 else f"{len(batch)} pictures"
+        label = batch[0].title[:40] if len(batch) == 1 else f"{len(batch)} pictures"
         return [] if quiet else [Progress(label)]
 
     finished = kept = 0

@@ -84,7 +84,7 @@ def _place(config: RunConfig, *, force: bool) -> Path:
             if config.out.exists() and not force:
                 raise ConfigError(f"there is a file at {config.out}; --force replaces it")
             return config.out
-    return config.out / f"starts-{slug(config.prompt)}-{config.seed}.png"
+    return config.out / f"starts-{slug(config.title)}-{config.seed}.png"
 
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

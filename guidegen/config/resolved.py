@@ -1,7 +1,8 @@
 """Settings in which no default is missing."""
 
+from guidegen.config.picture import PictureConfig
 from guidegen.config.run import RunConfig
-from guidegen.config.settings import PictureConfig, RunSettings
+from guidegen.config.settings import RunSettings
 from guidegen.config.values import height_width
 
 

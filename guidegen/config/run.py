@@ -9,7 +9,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from guidegen.config import init_run
-from guidegen.config.settings import PictureConfig, RunSettings
+from guidegen.config.picture import PictureConfig
+from guidegen.config.settings import RunSettings
 from guidegen.prompt.references import parse_image_prompt
 from guidegen.prompt.regions import Region
 

@@ -1,90 +1,24 @@
-"""The settings: what one picture has of its own, and what pictures of one batch share."""
+"""The settings that pictures of one batch share."""
 
 import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
+from guidegen.config.picture import MAX_STARTS, Model
 from guidegen.config.schedules import ScheduleSettings
-from guidegen.config.values import as_text, check_text, height_width, pair
+from guidegen.config.values import check_text, height_width, pair
 from guidegen.config.where import WhereSettings
 from guidegen.presets import PRESETS
-from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import parse_loss_option, parse_loss_terms
-from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
 
 MAX_SIDE = 4096
-MAX_STARTS = 4096
 # How many times as large a picture can be made once it is finished; 1 leaves it.
 UpscaleFactor = Literal[1, 2, 3, 4]
 
 
-class _Model(BaseModel):
-    """Immutable; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class PictureConfig(_Model, defer_build=True):
-    """What one picture has of its own among those that advance together."""
-
-    prompt: str = Field(description="What to draw: text:weight:stop, parts joined by |.")
-    negative: tuple[str, ...] = Field((), description="What to push away from; may be repeated.")
-    image_prompt: tuple[str, ...] = Field(
-        (), description="Picture to resemble: PATH, PATH:WEIGHT or PATH:WEIGHT:STOP; repeatable."
-    )
-    noise_prompt: tuple[str, ...] = Field(
-        (), description="Random direction in CLIP's space, SEED:WEIGHT; may be repeated."
-    )
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Fixes the random numbers of this picture.")
-    pick: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_STARTS,
-        description="Number of the start to go on from (guidegen starts).",
-    )
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt(cls, value: str) -> str:
-        check_text("the prompt", value)
-        parse_scenes(value)
-        return value.strip()
-
-    @field_validator("negative", mode="before")
-    @classmethod
-    def _one_or_more_texts(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("image_prompt", "noise_prompt", mode="before")
-    @classmethod
-    def _paths_and_seeds(cls, value: object) -> object:
-        several = value if isinstance(value, list | tuple) else (value,)
-        return tuple(map(as_text, several))
-
-    @field_validator("image_prompt", "noise_prompt")
-    @classmethod
-    def _other_prompts(cls, value: tuple[str, ...], about: ValidationInfo) -> tuple[str, ...]:
-        for text in value:
-            check_text(f"the {str(about.field_name).replace('_', ' ')}", text)
-            if about.field_name == "image_prompt":
-                parse_image_prompt(text)
-            else:
-                parse_noise_prompt(text)
-        return value
-
-    @field_validator("negative")
-    @classmethod
-    def _negative(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            check_text("a negative prompt", text)
-            if not text.strip():
-                raise ValueError("a negative prompt is empty")
-        return value
-
-
-class RunSettings(_Model, WhereSettings, ScheduleSettings, defer_build=True):
+class RunSettings(Model, WhereSettings, ScheduleSettings, defer_build=True):
     """What pictures that advance together share.
 
     None means "what suits the generator" (see `guidegen generators`).

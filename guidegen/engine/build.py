@@ -37,7 +37,7 @@ from guidegen.interfaces import (
     Target,
 )
 from guidegen.ops import rows
-from guidegen.prompt.grammar import Prompt, parse_scenes
+from guidegen.prompt.grammar import Prompt
 from guidegen.prompt.loss_terms import all_loss_terms
 from guidegen.prompt.references import parse_image_prompt, parse_noise_prompt
 
@@ -204,7 +204,7 @@ def make_candidate(picture: PictureConfig, *, negative_weight: float) -> Candida
         picture: what it has of its own.
         negative_weight: how strongly its negative prompts push away.
     """
-    scenes = parse_scenes(picture.prompt)
+    scenes = picture.scenes
     away = tuple(Prompt(text.strip(), weight=-negative_weight) for text in picture.negative)
     prompts = tuple(prompt for scene in scenes for prompt in scene)
     of_prompts = tuple(number for number, scene in enumerate(scenes) for _ in scene)

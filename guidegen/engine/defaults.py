@@ -5,7 +5,6 @@ from typing import Any
 from guidegen.backend import GeneratorInfo
 from guidegen.config import RunConfig
 from guidegen.errors import ConfigError, about
-from guidegen.prompt.grammar import parse_scenes
 from guidegen.registry import find
 
 
@@ -29,7 +28,7 @@ def filled(config: RunConfig) -> dict[str, Any]:
     start_from = config.start_from or _start_from(config, info)
     values: dict[str, Any] = {
         "start_from": start_from,
-        "steps": info.defaults.steps * len(parse_scenes(config.prompt)),
+        "steps": info.defaults.steps * len(config.scenes),
         "lr": info.defaults.lr,
         "cutouts": info.defaults.cutouts,
         "starts": _starts(info, start_from),

@@ -16,7 +16,6 @@ from guidegen.errors import ConfigError, about
 from guidegen.guidance.regions import read_region
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
-from guidegen.prompt.grammar import parse_scenes
 from guidegen.prompt.loss_terms import all_loss_terms, loss_options
 from guidegen.prompt.references import parse_image_prompt
 from guidegen.registry import backends, find, find_loss
@@ -104,7 +103,7 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
 
 def _alike(config: RunConfig) -> str:
     """Equal for configs that are refused or taken alike."""
-    scenes = "^".join("x" for _ in parse_scenes(config.prompt))
+    scenes = "^".join("x" for _ in config.scenes) if config.prompt else ""
     return config.model_copy(update={"prompt": scenes, "negative": (), "seed": 0}).model_dump_json()
 
 
@@ -191,4 +190,4 @@ def device_name(device: str) -> str:
 def batch_key(config: ResolvedConfig) -> str:
     """Equal for configs that can advance together."""
     # stories of as many scenes have the same schedule
-    return f"{len(parse_scenes(config.prompt))} {config.settings.model_dump_json()}"
+    return f"{len(config.scenes)} {config.settings.model_dump_json()}"

@@ -4,7 +4,7 @@ The same code serves BigGAN's classes (text against names) and the collage's pat
 names and thumbnails).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,11 @@ from guidegen.clip.perceptor import Ensemble
 from guidegen.clip.text_features import encode_vocabulary
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
+from guidegen.guidance.targets import encode_picture
 from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary
 from guidegen.ops import rows
 from guidegen.prompt.grammar import Phrase, outline
+from guidegen.prompt.references import ImagePrompt
 
 # Entries whose thumbnails are encoded: those whose names fit best. Encoding all would cost a
 # CLIP forward pass per entry of the vocabulary.
@@ -23,32 +25,41 @@ _SHORTLIST = 48
 _AT_ONCE = 16
 
 
-def rank(ensemble: Ensemble, vocabulary: Vocabulary, texts: Sequence[str]) -> Tensor:
-    """How well each entry fits each text.
+def rank(
+    ensemble: Ensemble, vocabulary: Vocabulary, encode: Callable[[Perceptor], Tensor], n: int
+) -> Tensor:
+    """How well each entry fits each of `n` texts or pictures.
 
-    Text against name, and for the best of these text against thumbnail; each is standardised over
-    the vocabulary, since CLIP's text-text and text-image similarities live on different scales.
+    They are compared with names, and for the best of these with thumbnails; each is standardised
+    over the vocabulary, since CLIP's text-text and text-image similarities live on different
+    scales.
+
+    Args:
+        ensemble: the CLIPs that compare.
+        vocabulary: the entries, V of them.
+        encode: gives the features [n, d] in the space of a perceptor.
+        n: how many texts or pictures.
 
     Returns:
         [n, V] on the CPU, higher is better.
     """
     names = [entry.name for entry in vocabulary.entries]
-    scores = torch.zeros(len(texts), len(names))
+    scores = torch.zeros(n, len(names))
     for perceptor, weight in ensemble:
         bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
-        words = perceptor.encode_text(list(texts)).cpu()
-        scores += weight * _standardised(words @ bank.T)
+        wanted = encode(perceptor).cpu()
+        scores += weight * _standardised(wanted @ bank.T)
     shortlist = scores.topk(min(_SHORTLIST, len(names)), dim=1).indices
     unique = shortlist.unique().tolist()
     thumbnails = vocabulary.thumbnails(unique)
     if thumbnails is None:
         return scores
     column = {entry: i for i, entry in enumerate(unique)}
-    of_thumbnails = torch.zeros(len(texts), len(unique))
+    of_thumbnails = torch.zeros(n, len(unique))
     for perceptor, weight in ensemble:
-        words = perceptor.encode_text(list(texts)).cpu()
+        wanted = encode(perceptor).cpu()
         pictures = _encode_all(perceptor, thumbnails).cpu()
-        of_thumbnails += weight * _standardised(words @ pictures.T)
+        of_thumbnails += weight * _standardised(wanted @ pictures.T)
     # what is not on the shortlist ranks below what is
     ranked = scores - 10.0
     for row, entries in enumerate(shortlist.tolist()):
@@ -85,22 +96,45 @@ def prefer(
     do not depend on what else is being made.
     """
     done: dict[tuple[object, ...], Preference] = {}
-    preferences = []
     for candidate in candidates:
-        if candidate.prompts not in done:
+        key = _wish(candidate)
+        if key not in done:
             wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
-            named = _distinct([phrase for text in wanted for phrase in outline(text)])
-            phrases = tuple(phrase for phrase in named if not phrase.backdrop)
-            behind = next((phrase.colour for phrase in named if phrase.backdrop), "")
-            whole = ", ".join(wanted)
-            texts = [phrase.text for phrase in phrases]
-            heads = [text.split()[-1] for text in texts]
-            ranked = rank(ensemble, vocabulary, [*texts, *heads, whole])
-            of_phrases, of_heads, of_whole = ranked.split([len(texts), len(texts), 1])
-            scores = of_phrases + 0.4 * of_heads + 0.3 * of_whole
-            done[candidate.prompts] = Preference(phrases, _standardised(scores), behind)
-        preferences.append(done[candidate.prompts])
-    return preferences
+            of = _of_words if wanted else _of_pictures
+            done[key] = of(ensemble, vocabulary, candidate)
+    return [done[_wish(candidate)] for candidate in candidates]
+
+
+def _wish(candidate: Candidate) -> tuple[object, ...]:
+    return (candidate.prompts, candidate.references)
+
+
+def _of_words(ensemble: Ensemble, vocabulary: Vocabulary, candidate: Candidate) -> Preference:
+    wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
+    named = _distinct([phrase for text in wanted for phrase in outline(text)])
+    phrases = tuple(phrase for phrase in named if not phrase.backdrop)
+    behind = next((phrase.colour for phrase in named if phrase.backdrop), "")
+    texts = [phrase.text for phrase in phrases]
+    heads = [text.split()[-1] for text in texts]
+    all_texts = [*texts, *heads, ", ".join(wanted)]
+    ranked = rank(ensemble, vocabulary, lambda p: p.encode_text(all_texts), len(all_texts))
+    of_phrases, of_heads, of_whole = ranked.split([len(texts), len(texts), 1])
+    scores = of_phrases + 0.4 * of_heads + 0.3 * of_whole
+    return Preference(phrases, _standardised(scores), behind)
+
+
+def _of_pictures(ensemble: Ensemble, vocabulary: Vocabulary, candidate: Candidate) -> Preference:
+    """Where no words say what to draw: entries that are like the image prompts, if there are."""
+    liked = [r for r in candidate.references if isinstance(r, ImagePrompt) and r.weight > 0]
+    if not liked:
+        return Preference((Phrase("anything"),), torch.zeros(1, len(vocabulary.entries)))
+
+    def encode(perceptor: Perceptor) -> Tensor:
+        return torch.stack([encode_picture(perceptor, each) for each in liked])
+
+    scores = rank(ensemble, vocabulary, encode, len(liked)).mean(0, keepdim=True)
+    best = vocabulary.entries[int(scores.argmax())].name
+    return Preference((Phrase(best),), _standardised(scores))
 
 
 def _distinct(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:

@@ -45,7 +45,8 @@ def encode_targets(
     targets = []
     for candidate in candidates:
         of_words = _encode_words(perceptor, candidate, template)
-        of_references = [encode(each, of_words[0]) for each in candidate.references]
+        like = of_words[0] if of_words else perceptor.encode_text([""])[0].float()
+        of_references = [encode(each, like) for each in candidate.references]
         prompts = [*candidate.prompts, *candidate.references]
         features = torch.stack([*of_words, *of_references])
         weights = features.new_tensor([prompt.weight for prompt in prompts])
@@ -58,6 +59,8 @@ def encode_targets(
 def similarity(perceptor: Perceptor, target: Target, images: Images, words: int) -> float:
     """Cosine of a picture and the mean of the words that it was to show, -1 to 1.
 
+    Where there are none it is the mean of the pictures and directions in their place.
+
     Args:
         perceptor: in whose space.
         target: of the picture's candidate.
@@ -65,7 +68,10 @@ def similarity(perceptor: Perceptor, target: Target, images: Images, words: int)
         words: how many of the target's rows are words; they come first.
     """
     seen = perceptor.encode_image(images)[0]
-    wanted = target.features[:words][target.weights[:words] > 0].mean(0)
+    wanted = target.weights > 0
+    if wanted[:words].any():
+        wanted[words:] = False
+    wanted = target.features[wanted].mean(0)
     return float(seen @ (wanted / wanted.norm()))
 
 

@@ -60,12 +60,12 @@ class Record:
 def command(config: RunConfig) -> str:
     """The shell command that makes the picture again: every setting that is not the default."""
     words = ["guidegen", "generate"]
-    positional = [config.prompt]
+    positional = [config.prompt] if config.prompt else []
     if config.prompt.startswith("-"):
         positional.insert(0, "--")
     else:
-        words, positional = [*words, config.prompt], []
-    plain = make_config({"prompt": config.prompt, "preset": config.preset})
+        words, positional = [*words, *positional], []
+    plain = make_config({"prompt": "a prompt", "preset": config.preset})
     for name, info in RunConfig.model_fields.items():
         value = getattr(config, name)
         default = info.get_default(call_default_factory=True)
@@ -89,7 +89,7 @@ def captions(config: RunConfig) -> dict[str, str]:
     private = {name: RunConfig.model_fields[name].default for name in _PRIVATE}
     shell = command(config.model_copy(update=private))
     return {
-        "title": config.prompt,
+        "title": config.title,
         # bytes of a path that are not UTF-8 have no place in a container
         "comment": shell.encode(errors="backslashreplace").decode(),
         "description": f"AI-generated with guidegen {own_version()}",

@@ -124,7 +124,7 @@ class RunStore:
 
     def _places(self, config: RunConfig, digest: str) -> Iterator[Path]:
         """The directory of a run, then others, should eight digits of the digest collide."""
-        name = f"{slug(config.prompt)}-{config.seed}-{digest[:8]}"
+        name = f"{slug(config.title)}-{config.seed}-{digest[:8]}"
         yield self.root / name
         yield from (self.root / f"{name}-{number}" for number in count(2))
 

@@ -12,7 +12,13 @@ import pytest
 from guidegen.cli.generate import plan
 from guidegen.config import RunConfig, make_config
 from guidegen.engine.defaults import fill
-from guidegen.errors import ConfigError, OptimizationError, RunInterruptedError, WeightsError
+from guidegen.errors import (
+    ConfigError,
+    OptimizationError,
+    PromptSyntaxError,
+    RunInterruptedError,
+    WeightsError,
+)
 from guidegen.runs import metadata
 
 FLAGS = [
@@ -304,3 +310,14 @@ def test_a_prompt_of_a_million_letters_is_one_short_line(run, engine):
     assert refused.code == 2
     assert "1,000,000 characters" in refused.err
     assert len(refused.err) < 500
+
+
+def test_an_image_prompt_needs_no_words(tmp_path):
+    settings = {"image_prompt": ("photo 1.png:0.5",), "out": tmp_path}
+    (config,) = plan([], settings, count=1)
+    assert (config.prompt, config.title) == ("", "like photo 1")
+    assert shlex.split(metadata.command(config))[:4] == [
+        "guidegen", "generate", "--image-prompt", "photo 1.png:0.5",
+    ]  # fmt: skip
+    with pytest.raises(PromptSyntaxError, match="empty"):
+        plan([], {"image_prompt": ("photo.png:-1",)}, count=1)

@@ -41,8 +41,12 @@ ONE = Ensemble(((TinyPerceptor(), 1.0),))
 RED, GREEN, BLUE, PINK = "0.9,0.1,0.1", "0.1,0.9,0.1", "0.1,0.1,0.9", "0.9,0.5,0.5"
 
 
+def red(perceptor):
+    return perceptor.encode_text([RED])
+
+
 def test_names_rank_by_their_nearness_to_the_text():
-    scores = rank(ONE, Colours([BLUE, GREEN, PINK, RED]), [RED])
+    scores = rank(ONE, Colours([BLUE, GREEN, PINK, RED]), red, 1)
     assert scores.shape == (1, 4)
     assert scores[0].argsort(descending=True).tolist()[:2] == [3, 2]
     assert abs(scores.mean()) < 1e-5
@@ -51,7 +55,7 @@ def test_names_rank_by_their_nearness_to_the_text():
 def test_thumbnails_tell_drawings_of_one_name_apart():
     shown = [BLUE, GREEN, RED]
     vocabulary = Colours(["a thing"] * 3, shown)
-    scores = rank(ONE, vocabulary, [RED])
+    scores = rank(ONE, vocabulary, red, 1)
     assert scores[0].argmax() == 2
     assert sorted(vocabulary.looked_at) == [0, 1, 2]
 
@@ -59,7 +63,7 @@ def test_thumbnails_tell_drawings_of_one_name_apart():
 def test_only_the_best_names_are_looked_at():
     names = [f"{i / 200:.3f},0.1,0.1" for i in range(200)]
     vocabulary = Colours(names, names)
-    scores = rank(ONE, vocabulary, [RED])
+    scores = rank(ONE, vocabulary, red, 1)
     assert len(vocabulary.looked_at) == 48
     seen = torch.zeros(200, dtype=torch.bool)
     seen[vocabulary.looked_at] = True
@@ -85,10 +89,13 @@ def test_what_is_pushed_away_asks_for_nothing():
 def test_a_score_mixes_the_phrase_its_head_noun_and_the_whole_prompt(monkeypatch):
     asked = []
 
-    def fake(ensemble, vocabulary, texts):
-        asked.extend(texts)
-        rng = torch.Generator().manual_seed(5)
-        return torch.randn(len(texts), 4, generator=rng)
+    class Reader:
+        def encode_text(self, texts):
+            asked.extend(texts)
+
+    def fake(ensemble, vocabulary, encode, n):
+        encode(Reader())
+        return torch.randn(n, 4, generator=torch.Generator().manual_seed(5))
 
     monkeypatch.setattr(search, "rank", fake)
     text = "a red apple on a blue background|a big dog|fog:-1|a Big dog"
@@ -98,7 +105,7 @@ def test_a_score_mixes_the_phrase_its_head_noun_and_the_whole_prompt(monkeypatch
     assert asked[-1] == "a red apple on a blue background, a big dog, a Big dog"
     assert len(phrases) == len({phrase.lower() for phrase in phrases}) == 2
     assert found.backdrop == "blue"
-    ranked = fake(None, None, list(asked))
+    ranked = fake(None, None, lambda reader: None, 5)
     mixed = ranked[:2] + 0.4 * ranked[2:4] + 0.3 * ranked[4:]
     wanted = (mixed - mixed.mean(1, keepdim=True)) / mixed.std(1, keepdim=True)
     assert torch.allclose(found.scores, wanted, atol=1e-6)

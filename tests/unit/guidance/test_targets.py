@@ -15,9 +15,11 @@ from guidegen.clip.perceptor import load_ensemble
 from guidegen.config import PictureConfig, make_config
 from guidegen.engine import generate as engine
 from guidegen.engine.build import make_candidate
+from guidegen.engine.models import open_session
 from guidegen.engine.resolve import batch_key, resolve
 from guidegen.errors import ConfigError, InputImageError, PromptSyntaxError
 from guidegen.guidance.losses.clip import weights_at
+from guidegen.guidance.search import prefer
 from guidegen.guidance.targets import encode_targets, sample_direction, similarity
 from guidegen.interfaces import Candidate
 from guidegen.prompt.grammar import parse_prompt
@@ -321,3 +323,28 @@ def test_pictures_with_references_of_their_own_advance_together_as_they_would_al
         (alone,) = engine.generate([config], write=False)
         assert alone.image.tobytes() == image.tobytes()
     assert len({image.tobytes() for image in together}) == 3
+
+
+def test_a_picture_may_stand_in_place_of_words(specs, photo):
+    fields = {"generator": "pixels", "size": 16, "steps": 2, "cutouts": 2, "perceptor": specs[:1]}
+    drawn = guidegen.generate("", **fields, image_prompt=photo, out=None)
+    assert drawn.config.title == f"like {photo.stem}"
+    assert all(-1 <= score <= 1 for score in drawn.scores.values())
+    noisy = guidegen.generate("", **fields, noise_prompt="7:1", negative="a", out=None)
+    assert drawn.scores != noisy.scores
+
+
+@pytest.mark.slow
+def test_the_collage_lays_what_is_like_the_picture(tmp_path):
+    words = {"size": 64, "steps": 0, "cutouts": 2, "starts": 1, "out": tmp_path}
+    apple = guidegen.generate("a red apple", **words)
+    again = guidegen.generate("", **words, image_prompt=apple.path)
+    assert again.run.path.name.startswith("like-image-0-")
+    (phrase,) = prefer(*_of(again.config))[0].phrases
+    assert "apple" in phrase.text
+
+
+def _of(config):
+    session = open_session(resolve(config))
+    candidate = make_candidate(config, negative_weight=0.5)
+    return session.ensemble, session.generator.vocabulary, [candidate]
