@@ -6,16 +6,22 @@ pixels generator and the embedded CLIP: a finished run, one that was stopped at 
 
 import hashlib
 import json
+import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from guidegen.cli.main import main
 from guidegen.config import make_config
 from guidegen.engine import generate as engine
 from guidegen.errors import ConfigError
 from guidegen.runs import metadata
 from guidegen.runs.store import Run
+from guidegen.video.render import render
+from guidegen.video.settings import VideoSettings
 from tests.helpers.lists import draw
 from tests.unit.test_config import FULL
 
@@ -89,3 +95,28 @@ def test_a_list_draws_nothing_again(made, monkeypatch):
     }  # fmt: skip
     results = draw(made / "list.txt", made / "listed", settings)
     assert [(result.status, result.reused) for result in results] == [("finished", True)] * 2
+
+
+@pytest.mark.slow
+def test_a_picture_of_then_tells_its_settings_and_makes_itself_again(made, monkeypatch, capsys):
+    monkeypatch.setattr("guidegen.engine.picture.own_version", lambda: "0.1.0")
+    monkeypatch.chdir(made)
+    (picture,) = made.glob("outputs/a-boat-*/image.png")
+    told = json.loads((picture.parent / "run.json").read_text())
+    assert main(["show", str(picture), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["negative"] == ["fog"]
+    assert main(["--config", str(picture), "--print-config"]) == 0
+    settings = tomllib.loads(capsys.readouterr().out)
+    assert {name: settings[name] for name in ("template", "noise_prompt", "ema", "seed")} == {
+        name: told["config"][name] for name in ("template", "noise_prompt", "ema", "seed")
+    }
+    # the command that it was written with finds it
+    assert main(shlex.split(told["command"])[1:]) == 0
+    assert capsys.readouterr().out == f"{picture.relative_to(made)}\n"
+
+
+def test_a_trajectory_of_then_becomes_a_video(made):
+    (run,) = map(Run.load, made.glob("outputs/a-red-dot-*"))
+    settings = VideoSettings(format="gif", fps=8, seconds=0.5, hold=0)
+    with Image.open(render([run], made / "then.gif", settings, device="cpu")) as video:
+        assert (video.size, video.n_frames) == ((16, 16), 4)
