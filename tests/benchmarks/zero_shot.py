@@ -2,11 +2,13 @@
 
     python -m tests.benchmarks.zero_shot captioned-cutouts.zip
     python -m tests.benchmarks.zero_shot captioned-cutouts.zip --words --templates ""
+    python -m tests.benchmarks.zero_shot captioned-cutouts.zip --words --ignore-text --templates ""
 
 Unpacks the split `val` (its drawings took no part in training; other drawings of the same things
 did) into a folder for each caption, classifies each among all captions, and prints what
 `guidegen classify FOLDER --accuracy` prints, for several templates. With --words another name
-is written over each picture first, to see whether the model reads it.
+is written over each picture first, to see whether the model reads it; with --ignore-text words are
+painted over again.
 """
 
 import argparse
@@ -70,7 +72,7 @@ def followed(found: list[Classification]) -> float:
     return count / len(found)
 
 
-def main(data: Path, templates: tuple[str, ...], *, words: bool) -> None:
+def main(data: Path, templates: tuple[str, ...], *, words: bool, ignore_text: bool) -> None:
     """Print a line for each template, and what is taken for what."""
     with tempfile.TemporaryDirectory() as where:
         folder = Path(where)
@@ -85,7 +87,7 @@ def main(data: Path, templates: tuple[str, ...], *, words: bool) -> None:
         print(f"{len(labels)} labels")
         for number, template in enumerate(templates):
             start = time.monotonic()
-            found = classify(folder, labels, template=template, top=5)
+            found = classify(folder, labels, template=template, top=5, ignore_text=ignore_text)
             figures = accuracy(found)
             print(
                 f"{template or 'none':<16} {figures.pictures} pictures: top-1 {figures.top1:.1%}, "
@@ -116,5 +118,6 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--templates", nargs="+", default=list(TEMPLATES))
     parser.add_argument("--words", action="store_true", help="write a wrong word on each picture")
+    parser.add_argument("--ignore-text", action="store_true", help="paint words over first")
     given = parser.parse_args()
-    main(given.data, tuple(given.templates), words=given.words)
+    main(given.data, tuple(given.templates), words=given.words, ignore_text=given.ignore_text)

@@ -49,23 +49,50 @@ def test_every_generator_without_a_download_draws(tmp_path):
     assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
-@pytest.mark.slow
-def test_every_cell_of_the_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+def run_cells(name, change):
+    """The names that a notebook's cells leave; `change` is asked after each statement."""
+    notebook = json.loads((EXAMPLES / name).read_text(encoding="utf-8"))
     names = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             assert cell["outputs"] == []  # kept without: they would be old
-            tree = ast.parse("".join(cell["source"]))
-            for node in tree.body:
-                settings = (
-                    isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "settings"
-                )
-                exec(compile(ast.Module([node], []), path.name, "exec"), names)
-                if settings:
-                    names["settings"] |= QUICK
+            for node in ast.parse("".join(cell["source"])).body:
+                exec(compile(ast.Module([node], []), name, "exec"), names)
+                if isinstance(node, ast.Assign):
+                    change(names, ast.unparse(node.targets[0]))
+    return names
+
+
+@pytest.mark.slow
+def test_the_notebook_of_a_run_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def quick(names, assigned):
+        if assigned == "settings":
+            names["settings"] |= QUICK
+
+    names = run_cells("a_run.ipynb", quick)
     assert names["picture"].image.size == (64, 64)
     assert names["image"].shape == (1, 3, 64, 64)
     assert len(names["losses"]) == 3
+
+
+@pytest.mark.slow
+def test_the_notebook_of_clip_as_a_tool_shows_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_cells("clip_as_a_tool.ipynb", lambda names, assigned: None)
+    assert names["shares"][""] > 0.8  # a classifier by just asking
+    assert names["answers"].get(True, "red apple") == "red apple"  # the word is not followed
+    found = {query: [hit.path.parent.name for hit in hits] for query, hits in names["hits"].items()}
+    assert set(found["something that flies"][:2]) <= {"airplane", "rocket", "owl"}
+    assert "banana" not in found["fruit | banana:-0.5"][:3]
+    assert names["like"][0].path == Path("drawings/owl/0.png")
+    assert names["loss"] < 0.5 * names["guess"]  # the pairs know each other
+    assert max(names["right"].values()) > 0.7  # a classifier on top
+
+
+def test_every_notebook_is_run():
+    assert {path.name for path in EXAMPLES.glob("*.ipynb")} == {
+        "a_run.ipynb",
+        "clip_as_a_tool.ipynb",
+    }

@@ -36,3 +36,11 @@ def test_the_nearest_of_many_chunks_are_the_exact_ones(tmp_path, monkeypatch):
         [v for v, _ in exact[::-1][:10]], abs=2e-3
     )
     assert len(index.nearest(query, 1000)) == len(index) == 67
+
+
+def test_an_index_of_another_model_is_emptied_and_never_mixed(tmp_path):
+    fill(tmp_path / "x.sqlite", vectors(40)).close()
+    other = Index(tmp_path / "x.sqlite", 16, "of another model")
+    assert len(other) == 0
+    assert other.states() == {}
+    assert other.nearest(vectors(1)[0], 5) == []

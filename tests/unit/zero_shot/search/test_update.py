@@ -1,10 +1,13 @@
 """The index follows its folder, whatever happens meanwhile."""
 
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -12,6 +15,7 @@ from PIL import Image
 import guidegen
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.search.query import open_index
+from guidegen.zero_shot.search.update import bring_up_to_date
 from tests.unit.zero_shot.search.conftest import COLORS
 
 
@@ -56,6 +60,22 @@ def test_a_damaged_index_is_made_anew(looked_at, folder, tiny, caplog):
     assert "is damaged" in caplog.text
 
 
+def test_what_changes_while_it_is_indexed_the_next_call_sees(looked_at, folder, tiny, picture):
+    model = open_clip_model(tiny)
+    index = open_index(folder, model)
+    steps = bring_up_to_date(folder, index, model)
+    next(steps)
+    picture(folder / "new.png", "white")
+    picture(folder / "red.png", "orange", size=(48, 48))
+    (folder / "blue.png").unlink()
+    assert not any(step.error for step in steps)
+    index.close()
+    assert {step.total for step in looked_at(folder, tiny)} == {2}
+    hits = guidegen.search(folder, images=[folder / "red.png"], perceptor=tiny, top=9)
+    assert sorted(names(hits)) == ["black", "green", "new", "red", "yellow"]
+    assert hits[0].similarity == pytest.approx(1, abs=1e-3)
+
+
 INDEXER = """
 import sys
 from pathlib import Path
@@ -84,17 +104,25 @@ def many(tmp_path, picture):
 
 
 @pytest.mark.slow
-def test_killed_while_indexing_nothing_that_was_kept_is_lost(looked_at, many, tiny):
-    process = start(many, tiny)
-    for line in process.stdout:
-        if int(line) >= 40:
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    index = open_index(many, open_clip_model(tiny))
-    kept = len(index)
-    assert kept >= 32
-    index.close()
+def test_killed_at_any_moment_what_was_kept_is_whole_and_the_next_call_goes_on(
+    looked_at, many, tiny
+):
+    rng, kept = random.Random(0), 0
+    for _ in range(3):
+        process, stop = start(many, tiny), rng.randrange(1, 40)
+        for number, _ in enumerate(process.stdout):
+            if number >= stop:
+                time.sleep(rng.random() / 20)  # between two lines as well
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        with closing(sqlite3.connect(next(many.glob("*.sqlite")))) as base:
+            assert base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        index = open_index(many, open_clip_model(tiny))
+        assert len(index) >= kept
+        kept = len(index)
+        index.close()
+    assert kept >= 8
     assert len(looked_at(many, tiny)) == 120 - kept
     assert len(guidegen.search(many, "a", perceptor=tiny, top=200)) == 120
 
