@@ -1,11 +1,13 @@
 """Classifiers learned from pictures, against scikit-learn's own and the formula of the paper."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 import torch
 
+import guidegen
 from guidegen.errors import ConfigError, WeightsError
 from guidegen.zero_shot import probe as module
 from guidegen.zero_shot.models import open_clip_model
@@ -92,3 +94,27 @@ def test_what_can_not_be_learned_is_refused_before_work(tmp_path, folder, pictur
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(ConfigError, match=r"guidegen\[tool\]"):
         train_probe(folder)
+
+
+@pytest.mark.needs("sklearn")
+def test_a_trained_probe_guides_a_run(tmp_path, folder, tiny):
+    file = save_probe(train_probe(folder, c=100.0, perceptor=tiny), tmp_path / "p.safetensors")
+    settings = {
+        "generator": "pixels", "size": 16, "steps": 6, "cutouts": 2, "lr": 0.1, "perceptor": tiny,
+        "out": tmp_path / "outputs",
+    }  # fmt: skip
+    given = {
+        "loss": ("clip=0", "probe=1"),
+        "loss_option": (f"probe.head={file}", "probe.label=sky"),
+    }
+    plain = guidegen.generate("a", **settings)
+    guided = guidegen.generate("a", **settings, **given)
+    pictures = [each.run.path / "image.png" for each in (plain, guided)]
+    shares = [
+        dict(zip(found.labels, found.probabilities, strict=True))["sky"]
+        for found in apply_probe(load_probe(file), pictures)
+    ]
+    assert shares[1] > shares[0] + 0.05
+    lines = (guided.run.path / "steps.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["losses"]["probe"] for line in lines]
+    assert losses[-1] < losses[0]
