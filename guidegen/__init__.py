@@ -18,9 +18,9 @@ from guidegen.utils.threads import prepare
 
 if TYPE_CHECKING:
     from guidegen.config import RunConfig
+    from guidegen.engine.begin.starts import starts
     from guidegen.engine.picture import Picture
     from guidegen.engine.settings import Settings
-    from guidegen.engine.starts import starts
     from guidegen.engine.stream import Stream
     from guidegen.engine.stream_step import StreamStep
     from guidegen.errors import GuidegenError
@@ -53,7 +53,7 @@ _LAZY = {
     "classify": "guidegen.zero_shot.classify",
     "embed": "guidegen.zero_shot.embed",
     "score": "guidegen.zero_shot.score",
-    "starts": "guidegen.engine.starts",
+    "starts": "guidegen.engine.begin.starts",
     "search": "guidegen.zero_shot.search",
     "search_runs": "guidegen.zero_shot.search",
     "upscale": "guidegen.media.upscale_file:upscale_file",

@@ -196,7 +196,7 @@ def _executor(
     """What makes the executor: several workers go through Ray, on one machine as well."""
     cluster = named_cluster(engine, address, workers, cores)
     if cluster is not None:
-        from guidegen.batch.ray_executor import Ray
+        from guidegen.batch.on_ray.executor import Ray
 
         return lambda: Ray(
             address=cluster.address, workers=cluster.workers, cores_per_worker=cluster.cores

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from guidegen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from guidegen.batch.ray_cluster import Cluster
+    from guidegen.batch.on_ray.cluster import Cluster
 
 Engine = Annotated[
     Literal["local", "ray"] | None,
@@ -37,7 +37,7 @@ def named_cluster(
             raise ConfigError(f"{flag}: at least 1, not {value}")
     if engine != "ray" and not named:
         return None
-    from guidegen.batch.ray_cluster import Cluster, require_ray
+    from guidegen.batch.on_ray.cluster import Cluster, require_ray
 
     require_ray()
     return Cluster(address, workers, cores)

@@ -43,7 +43,7 @@ def starts(
 
 
 def _draw(config: RunConfig, count: int, path: Path, *, as_json: bool, quiet: bool) -> None:
-    from guidegen.engine.starts import draw_starts
+    from guidegen.engine.begin.starts import draw_starts
     from guidegen.media.contact_sheet import contact_sheet
 
     found = list(draw_starts(config, count))

@@ -9,10 +9,10 @@ import torch
 
 from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
-from guidegen.engine.fork import init_latents
-from guidegen.engine.inpaint import start_picture
+from guidegen.engine.begin.fork import init_latents
+from guidegen.engine.begin.inpaint import start_picture
+from guidegen.engine.begin.start import StartFrom
 from guidegen.engine.models import Session
-from guidegen.engine.start import StartFrom
 from guidegen.guidance.averaging import averaged, best_so_far
 from guidegen.guidance.camera import Motion
 from guidegen.guidance.evaluate import Budget, LossEvaluator

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
-from guidegen.engine.inpaint import inpainting
+from guidegen.engine.begin.inpaint import inpainting
 from guidegen.interfaces import Generator, Perceptor
 from guidegen.precision import Arithmetic
 from guidegen.registry import find, load_generator

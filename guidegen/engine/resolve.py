@@ -9,9 +9,9 @@ from guidegen.backend import Backend, GeneratorInfo
 from guidegen.clip.perceptor import check_specs, check_weights
 from guidegen.config import PictureConfig, ResolvedConfig, ResolvedSettings, RunConfig
 from guidegen.cutouts import make_cutouts
+from guidegen.engine.begin.fork import check_init_run
+from guidegen.engine.begin.inpaint import check_inpainting
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
-from guidegen.engine.fork import check_init_run
-from guidegen.engine.inpaint import check_inpainting
 from guidegen.errors import ConfigError, about
 from guidegen.guidance.regions import read_region
 from guidegen.media.images import read_init, read_picture

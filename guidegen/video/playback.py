@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from guidegen.config import RunConfig
-from guidegen.engine.inpaint import inpainting
+from guidegen.engine.begin.inpaint import inpainting
 from guidegen.engine.resolve import resolve
 from guidegen.errors import InputImageError, WeightsError
 from guidegen.interfaces import Generator, Images, Latents

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from guidegen.config import make_config
-from guidegen.engine.starts import Start
+from guidegen.engine.begin.starts import Start
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def drawn(monkeypatch):
         for number in range(1, count + 1):
             yield Start(number, Image.new("RGB", (16, 16), "red"), 2.0 / number, config)
 
-    fake = ModuleType("guidegen.engine.starts")
+    fake = ModuleType("guidegen.engine.begin.starts")
     fake.draw_starts = draw_starts
-    monkeypatch.setitem(sys.modules, "guidegen.engine.starts", fake)
+    monkeypatch.setitem(sys.modules, "guidegen.engine.begin.starts", fake)
     return asked
 
 

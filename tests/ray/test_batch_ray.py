@@ -46,7 +46,7 @@ def cluster():
 
 @pytest.fixture
 def executor(cluster):
-    from guidegen.batch.ray_executor import Ray
+    from guidegen.batch.on_ray.executor import Ray
 
     return Ray()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from guidegen.batch.ray_cluster import Cluster
+from guidegen.batch.on_ray.cluster import Cluster
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.zero_shot.embed import parts, write_embeddings
 from tests.helpers.tiny_clip import make_tiny_clip

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from guidegen.batch.ray_cluster import Cluster
+from guidegen.batch.on_ray.cluster import Cluster
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError
 from guidegen.utils.files import replacing, write_atomic

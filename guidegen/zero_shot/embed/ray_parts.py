@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from guidegen.batch.ray_cluster import Cluster, connected
+from guidegen.batch.on_ray.cluster import Cluster, connected
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.utils.failpoints import failpoint

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from guidegen.batch.ray_address import check_address
+from guidegen.batch.on_ray.address import check_address
 from guidegen.errors import ConfigError, GuidegenError
 
 

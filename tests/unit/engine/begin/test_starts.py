@@ -7,8 +7,8 @@ import torch
 import guidegen
 from generators import COLLAGE, PYRAMID, VQGAN
 from guidegen.config import make_config
+from guidegen.engine.begin.starts import draw_starts
 from guidegen.engine.generate import generate
-from guidegen.engine.starts import draw_starts
 from guidegen.errors import ConfigError
 from guidegen.guidance.search import best_of, draw, losses_of
 from guidegen.ops import rows

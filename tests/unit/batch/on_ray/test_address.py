@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from guidegen.batch.ray_address import check_address, parse_address
+from guidegen.batch.on_ray.address import check_address, parse_address
 from guidegen.errors import ConfigError, GuidegenError
 
 

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from guidegen.batch.ray_worker import Worker
+from guidegen.batch.on_ray.worker import Worker
 from guidegen.batch.tasks import Task
 from guidegen.errors import GuidegenError
 

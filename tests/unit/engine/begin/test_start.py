@@ -6,11 +6,11 @@ import torch
 
 from generators import PIXELS, PYRAMID
 from guidegen.config import make_config
+from guidegen.engine.begin.start import StartFrom
 from guidegen.engine.build import make_candidate, make_guidance, make_steps
 from guidegen.engine.generate import generate
 from guidegen.engine.models import open_session
 from guidegen.engine.resolve import resolve
-from guidegen.engine.start import StartFrom
 from guidegen.guidance.objective import total
 from guidegen.guidance.search import best_of
 from guidegen.ops import rows

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from guidegen.batch.on_ray.cluster import Cluster, connected
+from guidegen.batch.on_ray.pool import WorkerPool
+from guidegen.batch.on_ray.worker import INTERRUPTED, STOP_FILE
 from guidegen.batch.prompt_list import Job
-from guidegen.batch.ray_cluster import Cluster, connected
-from guidegen.batch.ray_pool import WorkerPool
-from guidegen.batch.ray_worker import INTERRUPTED, STOP_FILE
 from guidegen.batch.tasks import Outcome, Task
 from guidegen.errors import OutputError
 from guidegen.utils.stop import Stop

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from guidegen.config import make_config
-from guidegen.engine.fork import init_latents
+from guidegen.engine.begin.fork import init_latents
 from guidegen.engine.generate import generate
 from guidegen.engine.resolve import check
 from guidegen.errors import ConfigError, InputImageError

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from guidegen.config import make_config
+from guidegen.engine.begin.inpaint import mirrored, soft
 from guidegen.engine.generate import generate
-from guidegen.engine.inpaint import mirrored, soft
 from guidegen.engine.resolve import check
 from guidegen.errors import ConfigError, GuidegenError, InputImageError
 from tests.helpers.tiny_clip import make_tiny_clip

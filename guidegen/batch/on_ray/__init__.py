@@ -1,0 +1,1 @@
+"""Lists on a Ray cluster: finding it, its workers, and what they draw."""
