@@ -99,3 +99,52 @@ def test_behind_a_number_a_weight_has_a_point(text, weight):
     prompt = parse_prompt(text)[0]
     assert prompt.weight == weight
     assert parse_prompt(f"{prompt}|b")[0] == prompt
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a cat | a fox:1.5x", "in prompt 'a cat | a fox:1.5x' the weight '1.5x' is not a number; "
+                               "write it like 'a fox:0.5'"),
+        ("a cat | | a fox", "the prompt is empty (in 'a cat | | a fox')"),
+        ("a cat | fox:0", "in prompt 'a cat | fox:0' the weight must be finite and not zero"),
+    ],
+)  # fmt: skip
+def test_an_error_quotes_the_whole_prompt_and_what_is_wrong_in_it(text, says):
+    with pytest.raises(PromptSyntaxError) as caught:
+        parse_prompt(text)
+    assert says in str(caught.value)
+
+
+def test_only_the_last_two_numbers_are_no_text():
+    (prompt,) = parse_prompt("fox:1.0:2.0:0.5")
+    assert prompt == Prompt("fox:1.0", 2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("a red apple", Phrase("red apple", colour="red")),
+        ("a tall grey tower", Phrase("tall grey tower", colour="gray")),
+        ("an orange", Phrase("orange")),
+        ("a ripe orange", Phrase("ripe orange")),
+        ("red", Phrase("red")),
+    ],
+)
+def test_a_colour_stands_before_what_it_colours(text, phrase):
+    assert outline(text) == (phrase,)
+
+
+@pytest.mark.parametrize("hour", ["night", "Midnight"])
+def test_a_night_is_a_dark_backdrop(hour):
+    assert outline(f"an owl at {hour}")[1] == Phrase(
+        hour, place=True, colour="night", backdrop=True
+    )
+
+
+def test_a_background_is_no_thing_in_the_picture():
+    assert outline("a boat, a blue background") == (
+        Phrase("boat"),
+        Phrase("blue background", colour="blue", backdrop=True),
+    )
+    assert outline("a blue background") == (Phrase("blue background"),)
