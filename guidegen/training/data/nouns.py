@@ -28,12 +28,14 @@ def build_nouns(wordnet: Path, out: Path, /) -> None:
     """
     if not (wordnet / "data.noun").is_file():
         raise DataError(f"{wordnet}: no WordNet database (data.noun); apt install wordnet-base")
-    kinds, names = {}, set()
+    kinds: dict[str, int] = {}
+    names: set[str] = set()
     for fields in _records(wordnet / "data.noun"):
         kinds[fields[0]] = int(fields[1])
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         names.update(word.lower() for word in words if word != word.lower())
-    usual, others = [], []
+    usual: list[str] = []
+    others: list[str] = []
     for fields in _records(wordnet / "index.noun"):
         word, pointers = fields[0], int(fields[3])
         kind, tagged = kinds[fields[6 + pointers]], int(fields[5 + pointers])
