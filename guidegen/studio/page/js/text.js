@@ -37,7 +37,7 @@ export const T = {
   settings: "All settings",
   changed: (count) => plural(count, "setting changed", "settings changed"),
   reset: "Reset",
-  own: "The generator's own",
+  own: "auto",
   none: "None",
   yes: "Yes",
   no: "No",
