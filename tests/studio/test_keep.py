@@ -24,7 +24,8 @@ def many(tmp_path_factory, settings):
         run.mkdir(parents=True)
         data = {
             "format": 1, "config": {"prompt": f"thing {number}", "seed": number, "generator": "g"},
-            "scores": {"similarity a": number / RUNS}, "status": "finished", "started": "",
+            "scores": {"similarity a": number / RUNS}, "status": "finished",
+            "started": "2026-01-01T00:00:00+00:00", "digest": "0" * 64,
         }  # fmt: skip
         (run / "run.json").write_text(json.dumps(data))
         if number == 0:
