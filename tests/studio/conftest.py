@@ -142,16 +142,19 @@ def open_page(browser):
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: note(said) if said.type == "error" else None)
         page.on("request", lambda asked: check(asked.url))
         page.goto(address)
         return page
+
+    def note(said):
+        if "status of 422" not in said.text:  # a refusal, which the page shows
+            trouble.append(said.text)
 
     def check(url):
         if urlsplit(url).hostname not in ("127.0.0.1", None):
             trouble.append(f"a request to {url}")
 
-    opened.trouble = trouble
     yield opened
     for context in contexts:
         context.close()

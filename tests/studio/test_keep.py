@@ -138,6 +138,7 @@ def test_the_way_of_a_run_is_scrubbed_and_forked(server, drawn, open_page):
     page.get_by_role("button", name="Fork at step 20").click()
     page.get_by_label("Prompt", exact=True).fill("a blue apple")
     page.get_by_role("button", name="Draw", exact=True).click()
+    page.locator(".stage h2", has_text="a blue apple").wait_for()
     page.locator(".stage[data-state=finished]").wait_for()
     job = server.get("/api/jobs")[-1]
     forked = job["runs"]["0"]
