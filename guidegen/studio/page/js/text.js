@@ -46,7 +46,7 @@ export const T = {
   added: "In the queue",
   fields: {
     generator: "Generator", preset: "Preset", perceptor: "Perceptor", size: "Size", seed: "Seed",
-    lr: "Learning rate", lr_end: "Last learning rate", ema: "Moving average", init_image: "Start image",
+    lr: "Learning rate", lr_end: "Last learning rate", lr_warmup: "Warm-up", ema: "Moving average", init_image: "Start image",
   },
   label: (name) => T.fields[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " "),
 
