@@ -114,6 +114,70 @@ PYRAMID = Backend(
     target="generators.pyramid:build",
 )
 
+SIREN = Backend(
+    name="siren",
+    variants={
+        "": GeneratorInfo(
+            name="siren",
+            summary="a network of the coordinates: smooth, and sharp at any size",
+            sizes=(32, 2048),
+            default_size=256,
+            latents={"weight-N": "[in, out] for each layer N", "bias-N": "[out]"},
+            licence="no weights",
+            source="SIREN, Sitzmann et al. 2020 (arXiv:2006.09661)",
+            defaults=Defaults(
+                steps=200,
+                lr=0.01,
+                cutouts=8,
+                noise=0.06,
+                whole=0.66,
+                scale=(0.55, 0.9),
+                shift=0.075,
+            ),
+            options={
+                "width": Option(64, "numbers of a hidden layer", low=8, high=512),
+                "depth": Option(4, "hidden layers", low=1, high=16),
+                "detail": Option(
+                    5.0, "waves along the shorter side at the start", low=0.1, high=100.0
+                ),
+            },
+        )
+    },
+    target="generators.siren:build",
+)
+
+LINES = Backend(
+    name="lines",
+    variants={
+        "": GeneratorInfo(
+            name="lines",
+            summary="strokes of a pen, also as SVG; wants a robust or a real CLIP",
+            sizes=(32, 2048),
+            default_size=224,
+            latents={"place": "[N, 4, 2]", "width": "[N]", "colour": "[N, 4]"},
+            licence="no weights",
+            source="CLIPDraw, Frans et al. 2021 (arXiv:2106.14843)",
+            defaults=Defaults(
+                steps=200,
+                lr=0.03,
+                cutouts=8,
+                noise=0.06,
+                whole=0.66,
+                scale=(0.55, 0.9),
+                shift=0.075,
+            ),
+            options={
+                "strokes": Option(64, "strokes", low=1, high=2048),
+                "thickest": Option(
+                    0.05, "largest width, in parts of the shorter side", low=0.002, high=0.5
+                ),
+                "ink": Option("colours", "colours or black", choices=("colours", "black")),
+            },
+        )
+    },
+    target="generators.lines:build",
+)
+
 VQGAN = Backend(
     name="vqgan",
     variants=vqgan_card.VARIANTS,

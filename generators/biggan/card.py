@@ -19,9 +19,9 @@ OPTIONS = {
     ),
     "start": Option(
         "ranked",
-        "ranked: classes that CLIP finds near the prompt, one z for all blocks; random: as Big "
-        "Sleep",
-        choices=("ranked", "random"),
+        "ranked: classes that CLIP finds near the prompt, one z for all blocks; class: so with one "
+        "at random; random: as Big Sleep",
+        choices=("ranked", "class", "random"),
     ),
     "prior": Option(
         "gaussian",

@@ -96,24 +96,25 @@ class BigGAN:
         rngs: Sequence[torch.Generator],
         preference: Sequence[Preference] | None = None,
     ) -> Latents:
-        """Random z; classes near the prompt, or at random as Big Sleep draws them."""
-        ranked = self.options["start"] == "ranked"
+        """Random z; classes near the prompt, one at random, or as Big Sleep draws them."""
+        near = self.options["start"] == "ranked"
+        few = self.options["start"] != "random"
         drawn = [
-            self._draw(rngs[b], preference[b].scores if preference and ranked else None, ranked)
+            self._draw(rngs[b], preference[b].scores if preference and near else None, few)
             for b in range(batch)
         ]
         latents = {name: torch.stack([row[name] for row in drawn]) for name in drawn[0]}
         return {name: value.to(self.device) for name, value in latents.items()}
 
-    def _draw(self, rng: torch.Generator, scores: Tensor | None, ranked: bool) -> Latents:
-        shape = (1 if ranked else self.rows, self.z_dim)
+    def _draw(self, rng: torch.Generator, scores: Tensor | None, few: bool) -> Latents:
+        shape = (1 if few else self.rows, self.z_dim)
         z = torch.randn(shape, generator=rng)
-        if ranked:
+        if few:
             z = (z.clamp(-2, 2) * self.options["truncation"]).repeat(self.rows, 1)
         chosen = self._choose(scores, rng)
         if self.options["classes"] == "fixed":
             return {"z": z, "class_index": chosen[0]}
-        if not ranked:
+        if not few:
             logits = -3.9 + 0.3 * torch.randn(self.rows, self.classes, generator=rng)
         else:
             logits = torch.full((self.rows, self.classes), _OTHERS)
@@ -153,6 +154,16 @@ class BigGAN:
         if kind == "top-k":
             return soft_top_k(logits, self.options["max-classes"], self.options["temperature"])
         return logits.sigmoid()
+
+    def mix(self, name: str, basis: Tensor, shares: Tensor) -> Tensor:
+        """Mixtures [B, ...] of latents [B, K, ...] in shares of the same shape.
+
+        Class vectors are mixed and not their logits, in which a no weighs more than a yes.
+        """
+        if name != "class_logits":
+            return (basis * shares).sum(1)
+        mixed = (basis.sigmoid() * shares).sum(1)
+        return torch.logit(mixed.clamp(1e-6, 1 - 1e-6))
 
     def constrain_(self, latents: Latents) -> None:
         """Keep z within the bound, if there is one."""

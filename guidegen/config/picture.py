@@ -16,7 +16,7 @@ from guidegen.errors import PromptSyntaxError
 from guidegen.prompt.grammar import Prompt, parse_scenes
 from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
 
-MAX_STARTS = 4096
+MAX_STARTS = 16_384
 
 
 class Model(BaseModel):

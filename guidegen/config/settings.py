@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from guidegen.config.picture import MAX_STARTS, Model
 from guidegen.config.schedules import ScheduleSettings
+from guidegen.config.search import SearchSettings
 from guidegen.config.values import check_text, height_width, pair
 from guidegen.config.where import WhereSettings
 from guidegen.presets import PRESETS
@@ -18,7 +19,7 @@ MAX_SIDE = 4096
 UpscaleFactor = Literal[1, 2, 3, 4]
 
 
-class RunSettings(Model, WhereSettings, ScheduleSettings, defer_build=True):
+class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_build=True):
     """What pictures that advance together share.
 
     None means "what suits the generator" (see `guidegen generators`).
@@ -45,7 +46,7 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, defer_build=True):
     cutout_batch: int = Field(
         32, ge=1, le=4096, description="Cutouts sent through CLIP at once; bounds memory."
     )
-    cutout_method: Literal["views", "big-sleep", "vqgan-clip"] = Field(
+    cutout_method: Literal["views", "big-sleep", "vqgan-clip", "fusedream"] = Field(
         "views", description="Our own cutouts, or those of another program."
     )
     cutout_noise: float | None = Field(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from guidegen.cutouts.big_sleep import BigSleepCutouts
+from guidegen.cutouts.fusedream import FuseDreamCutouts
 from guidegen.cutouts.views import (
     ChangingCutouts,
     CutoutSettings,
@@ -28,6 +29,7 @@ __all__ = [
     "CutoutParameters",
     "CutoutSettings",
     "Cutouts",
+    "FuseDreamCutouts",
     "ViewParameters",
     "VqganClipCutouts",
     "make_cutouts",
@@ -88,7 +90,7 @@ def make_cutouts(
     """The method that a config names.
 
     Args:
-        method: "views", "big-sleep" or "vqgan-clip".
+        method: "views", "big-sleep", "vqgan-clip" or "fusedream".
         count: cutouts per candidate and step.
         noise: highest standard deviation of the noise added to each.
         whole: share of views that show the whole picture.
@@ -97,8 +99,8 @@ def make_cutouts(
         last_scale: what `scale` has become by the last step; None where it stays.
 
     Raises:
-        ConfigError: noise for big-sleep, whose cutouts are plain crops; or settings of "views" for
-            another method, whose cutouts are as published.
+        ConfigError: noise for big-sleep or fusedream, whose cutouts have none; or settings of
+            "views" for another method, whose cutouts are as published.
     """
     if method == "views":
         own = CutoutSettings()
@@ -116,6 +118,12 @@ def make_cutouts(
             raise ConfigError(
                 f"{method}'s cutouts are as published; leave it out", field=f"cutout_{name}"
             )
+    if method == "fusedream":
+        if noise:
+            raise ConfigError(
+                "fusedream's cutouts have no noise; leave it out", field="cutout_noise"
+            )
+        return FuseDreamCutouts(count=count)
     if method == "vqgan-clip":
         return VqganClipCutouts(count=count, noise=noise)
     if noise:

@@ -14,16 +14,18 @@ from guidegen.engine.begin.inpaint import start_picture
 from guidegen.engine.begin.start import StartFrom
 from guidegen.engine.models import Session
 from guidegen.guidance.averaging import averaged, best_so_far
-from guidegen.guidance.budget import share_micro_batches
 from guidegen.guidance.camera import Motion
 from guidegen.guidance.evaluate import Budget, LossEvaluator
 from guidegen.guidance.judge import Judge, judged
 from guidegen.guidance.losses.distances import DISTANCES
+from guidegen.guidance.lots import share_micro_batches
 from guidegen.guidance.objective import make_objective
 from guidegen.guidance.optimize import optimize
 from guidegen.guidance.regions import region_terms
 from guidegen.guidance.schedule import LoopSettings, measures_the_same
-from guidegen.guidance.search import best_of, prefer
+from guidegen.guidance.starts.evolution import evolve
+from guidegen.guidance.starts.mixture import Mixture, mix_best
+from guidegen.guidance.starts.search import best_of, prefer
 from guidegen.guidance.targets import encode_targets
 from guidegen.interfaces import (
     Candidate,
@@ -85,7 +87,7 @@ def make_steps(
         latents = _for_all(init_latents(settings.init_run), evaluator, settings)
     else:
         drawer, wanted = start_drawer(session, evaluator, preference)
-        latents = best_of(drawer, settings.starts, preference=wanted)
+        latents = _searched(session, drawer, settings, wanted)
     if torch.device(settings.device).type == "cpu":
         share_micro_batches(evaluator, latents)
     schedule, objective = guidance.schedule, evaluator.objective
@@ -105,6 +107,29 @@ def _for_all(start: Latents, evaluator: LossEvaluator, settings: ResolvedSetting
     return rows({name: value.to(settings.device) for name, value in start.items()}, index)
 
 
+def _searched(
+    session: Session,
+    drawer: LossEvaluator,
+    settings: ResolvedSettings,
+    preference: Sequence[Preference] | None,
+) -> Latents:
+    """Where the run begins: the best start, a mixture of the best, or what evolved from it."""
+    if isinstance(session.generator, Mixture):
+        return mix_best(session.generator, drawer, settings.starts, preference=preference)
+    latents = best_of(drawer, settings.starts, preference=preference)
+    if settings.evolve:
+        return evolve(
+            drawer,
+            latents,
+            generations=settings.evolve,
+            population=settings.population,
+            inner_steps=settings.evolve_steps,
+            lr=settings.lr,
+            preference=preference,
+        )
+    return latents
+
+
 def start_drawer(
     session: Session,
     evaluator: LossEvaluator,
@@ -120,9 +145,13 @@ def start_drawer(
     Returns:
         The run's own, or that of the generator whose pictures the run starts from.
     """
+    if session.first is None and isinstance(session.generator, Mixture):
+        evaluator = replace(evaluator, generator=session.generator.generator)
     if session.first is None:
         return evaluator, preference or _preference(session, session.generator, evaluator)
-    laid = replace(evaluator, generator=StartFrom(session.generator, session.first))
+    painter = session.generator
+    painter = painter.generator if isinstance(painter, Mixture) else painter
+    laid = replace(evaluator, generator=StartFrom(painter, session.first))
     return laid, _preference(session, session.first, evaluator)
 
 
@@ -181,6 +210,7 @@ def make_guidance(
         scenes=1 + max((0, *candidates[0].scenes)),
         motion=_motion(settings),
         warmup=settings.lr_warmup,
+        latent_noise=settings.latent_noise,
         doublings=settings.coarse_to_fine,
     )
     return Guidance(evaluator, schedule, targets, _judge(session, settings, candidates))

@@ -32,8 +32,10 @@ def filled(config: RunConfig) -> dict[str, Any]:
         "lr": info.defaults.lr,
         "cutouts": info.defaults.cutouts,
         "starts": _starts(info, start_from),
-        # big-sleep's are plain crops
-        "cutout_noise": 0.0 if config.cutout_method == "big-sleep" else info.defaults.noise,
+        # theirs have none
+        "cutout_noise": 0.0
+        if config.cutout_method in ("big-sleep", "fusedream")
+        else info.defaults.noise,
     }
     if config.cutout_method == "views":
         low, high = info.defaults.scale

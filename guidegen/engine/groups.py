@@ -14,6 +14,7 @@ GROUPS = {
     "Optimisation": (
         "lr", "lr_end", "lr_warmup", "coarse_to_fine", "optimizer", "distance", "loss",
         "loss_option", "prior", "init_weight", "ema", "starts",
+        "mix", "latent_noise", "evolve", "evolve_steps", "population",
     ),
     "Cutouts": (
         "cutouts", "cutout_batch", "cutout_method", "cutout_noise", "cutout_whole", "cutout_scale",

@@ -7,6 +7,7 @@ from functools import lru_cache
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
 from guidegen.engine.begin.inpaint import inpainting
+from guidegen.guidance.starts.mixture import Mixture
 from guidegen.interfaces import Generator, Perceptor
 from guidegen.precision import Arithmetic
 from guidegen.registry import find, load_generator
@@ -60,8 +61,15 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
         tuple(sorted((keep or {}).items())),
         config.judge,
     )
-    generator = inpainting(session.generator, config)
+    generator = wrapped(session.generator, config)
     return session if generator is session.generator else replace(session, generator=generator)
+
+
+def wrapped(generator: Generator, settings: ResolvedSettings) -> Generator:
+    """The generator as the settings want it: mixing starts, or keeping a part of a picture."""
+    if settings.mix > 1:
+        return Mixture(generator, settings.mix)
+    return inpainting(generator, settings)
 
 
 @lru_cache(maxsize=2)

@@ -39,13 +39,18 @@ class Settings(TypedDict, total=False):
     steps: int
     cutouts: int
     cutout_batch: int
-    cutout_method: Literal["views", "big-sleep", "vqgan-clip"]
+    cutout_method: Literal["views", "big-sleep", "vqgan-clip", "fusedream"]
     cutout_noise: float
     cutout_whole: float
     cutout_scale: str
     cutout_scale_end: str
     cutout_shift: float
     starts: int
+    mix: int
+    latent_noise: float
+    evolve: int
+    evolve_steps: int
+    population: int
     size: int | str | tuple[int, int]
     lr: float
     lr_end: float

@@ -12,6 +12,7 @@ from guidegen.guidance.camera import move_
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import Objective
 from guidegen.guidance.schedule import LoopSettings
+from guidegen.guidance.starts.mixture import noised
 from guidegen.guidance.state import copy_optimizer, forget_moments, restore
 from guidegen.interfaces import Latents, LoopState, Preference, Proposes, Step
 from guidegen.ops import floating
@@ -62,7 +63,10 @@ def optimize(
         lr, progress = settings.lr_at(index), settings.progress(index)
         optimizer.zero_grad()
         cutouts = evaluator.sample_cutouts(progress=progress)
-        images, losses = evaluator.evaluate_all(latents, cutouts, progress, backward=not last)
+        seen = latents
+        if settings.latent_noise and not last:
+            seen = noised(latents, rngs, settings.latent_noise)
+        images, losses = evaluator.evaluate_all(seen, cutouts, progress, backward=not last)
         if last or index % settings.check_every == 0:
             _check_finite(losses, index)
         copies = {name: value.detach().clone() for name, value in latents.items()}

@@ -22,6 +22,7 @@ class LoopSettings:
         scenes: of the story; the learning rate falls in the last of them only.
         motion: moves of the camera between steps; None is a still picture.
         warmup: share of the run over which the learning rate rises from nothing.
+        latent_noise: deviation of the noise on the latents in each step.
         doublings: of the resolution at which the picture is seen; see `coarseness`.
     """
 
@@ -34,6 +35,7 @@ class LoopSettings:
     scenes: int = 1
     motion: Motion | None = None
     warmup: float = 0.0
+    latent_noise: float = 0.0
     doublings: int = 0
 
     def progress(self, index: int) -> float:

@@ -5,11 +5,13 @@ floating ones are optimised, integer ones are choices.
 """
 
 from guidegen.interfaces.generator import (
+    Draws,
     Encodes,
     Entry,
     Generator,
     Images,
     Latents,
+    Mixes,
     Preference,
     Proposes,
     Vocabulary,
@@ -42,6 +44,7 @@ __all__ = [
     "BestState",
     "Candidate",
     "Decoded",
+    "Draws",
     "Encodes",
     "Entry",
     "Generator",
@@ -52,6 +55,7 @@ __all__ = [
     "LoopState",
     "Loss",
     "LossContext",
+    "Mixes",
     "OptimizerState",
     "Perceptor",
     "Phrase",

@@ -107,3 +107,25 @@ class Proposes(Protocol):
         self, latents: Latents, *, rngs: Sequence[torch.Generator], preference: Sequence[Preference]
     ) -> Latents:
         """A changed copy of the latents, each row by its own RNG."""
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """A generator some of whose latents have a better mean than the mean of their numbers."""
+
+    def mix(self, name: str, basis: Tensor, shares: Tensor) -> Tensor:
+        """The mixture [B, ...] of a latent.
+
+        Args:
+            name: of the latent.
+            basis: [B, K, ...], what is mixed.
+            shares: [B, K, ...]; they sum to 1 over K.
+        """
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A generator whose pictures are drawings, which SVG can hold."""
+
+    def svg(self, latents: Latents) -> str:
+        """The drawing of latents, a batch of one, as an SVG document."""

@@ -60,7 +60,7 @@ def parse_region(text: str, number: int = 1) -> Region:
             f"{text!r} is not PROMPT=PLACE, like 'a red apple=left' or 'a fox=0.5,0.5,1,1'"
         )
     parts = rest.strip().split(":")
-    numbers = []
+    numbers: list[str] = []
     while len(parts) > 1 and len(numbers) < 3 and _number(parts[-1]) is not None:
         numbers.insert(0, parts.pop())
     if len(numbers) == 2:

@@ -1,6 +1,5 @@
 """The web application: the page, its files, and what they ask for."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,7 +36,7 @@ def make_app(studio: Studio, *, token: str = "", local: bool = True) -> Starlett
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         studio.start()
         yield
-        await asyncio.to_thread(studio.close)
+        studio.close()
 
     app = Starlette(
         routes=[

@@ -14,12 +14,6 @@ class Broker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._subscribers: set[_Subscriber] = set()
-        self._closed = False
-
-    def close(self) -> None:
-        """End what everybody listens to; the server is to stop."""
-        self._closed = True
-        self.publish("end", "", None)
 
     def publish(self, kind: str, key: str, data: Any) -> None:
         """Tell all.
@@ -50,7 +44,7 @@ class Broker:
         try:
             for kind, data in now().items():
                 yield {"event": kind, "data": json.dumps(data, ensure_ascii=False)}
-            while not self._closed:
+            while True:
                 await subscriber.ready.wait()
                 for kind, text in subscriber.take():
                     yield {"event": kind, "data": text}

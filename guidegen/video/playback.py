@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from guidegen.config import RunConfig
-from guidegen.engine.begin.inpaint import inpainting
+from guidegen.engine.models import wrapped
 from guidegen.engine.resolve import resolve
 from guidegen.errors import InputImageError, WeightsError
 from guidegen.interfaces import Generator, Images, Latents
@@ -84,7 +84,7 @@ def open_source(run: Run, *, device: str = "auto") -> Source:
         config.generator_precision,
     )
     _compare(run, config, generator)
-    generator = inpainting(generator, config)
+    generator = wrapped(generator, config)
     source = Source(run, generator, stored, config.device)
     try:
         decode(source, [{name: value[-1] for name, value in stored.latents.items()}], (16, 16))

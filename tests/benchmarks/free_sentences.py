@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from guidegen.clip.perceptor import load_ensemble
-from guidegen.guidance.search import rank
+from guidegen.guidance.starts.search import rank
 from guidegen.registry import find
 
 

@@ -12,7 +12,7 @@ from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.guidance.objective import make_objective
 from guidegen.guidance.optimize import optimize
 from guidegen.guidance.schedule import LoopSettings
-from guidegen.guidance.search import best_of
+from guidegen.guidance.starts.search import best_of
 from guidegen.interfaces import Candidate, LossContext, Target
 from guidegen.prompt.grammar import parse_prompt
 from guidegen.prompt.loss_terms import all_loss_terms

@@ -13,7 +13,7 @@ from guidegen.engine.models import Session, open_session
 from guidegen.engine.resolve import check, resolve
 from guidegen.engine.settings import Settings, plain
 from guidegen.errors import ConfigError
-from guidegen.guidance.search import draw, losses_of
+from guidegen.guidance.starts.search import draw, losses_of
 from guidegen.media.images import to_pil
 from guidegen.ops import rows
 

@@ -7,7 +7,7 @@ import torch
 
 from guidegen.errors import OptimizationError
 from guidegen.guidance.objective import Term
-from guidegen.guidance.search import best_of
+from guidegen.guidance.starts.search import best_of
 from guidegen.prompt.loss_terms import LossTerm
 from tests.helpers.loops import make_loop, run
 

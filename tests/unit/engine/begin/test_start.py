@@ -12,7 +12,7 @@ from guidegen.engine.generate import generate
 from guidegen.engine.models import open_session
 from guidegen.engine.resolve import resolve
 from guidegen.guidance.objective import total
-from guidegen.guidance.search import best_of
+from guidegen.guidance.starts.search import best_of
 from guidegen.ops import rows
 from tests.helpers.loops import make_loop
 from tests.helpers.tiny_clip import make_tiny_clip

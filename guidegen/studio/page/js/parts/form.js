@@ -76,7 +76,8 @@ export function pictureForm(form, submitted) {
     prompt.read(found);
     complain(found.errors);
     for (const [name, one] of Object.entries(controls)) {
-      if (name !== "preset" && name !== "seed") one.own(found.filled[name]);
+      const own = found.filled[name];
+      if (one.input.tagName !== "SELECT" && own !== null && own !== undefined && !Array.isArray(own)) one.input.placeholder = String(own);
     }
   }
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from guidegen.clip.perceptor import Ensemble
-from guidegen.guidance import search
-from guidegen.guidance.search import best_of, prefer, rank
+from guidegen.guidance.starts import search
+from guidegen.guidance.starts.search import best_of, prefer, rank
 from guidegen.interfaces import Candidate, Entry
 from guidegen.prompt.grammar import parse_prompt
 from tests.helpers.fakes import TinyPerceptor

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from guidegen.clip.perceptor import Ensemble
 from guidegen.clip.text_features import encode_vocabulary
+from guidegen.cutouts import CutoutParameters
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
 from guidegen.guidance.targets import encode_picture
@@ -182,10 +183,22 @@ def draw(
 
 
 @torch.no_grad()
-def losses_of(evaluator: LossEvaluator, candidate: int, starts: Latents) -> Tensor:
-    """Total loss [n] of starts of one candidate, all seen through the same views."""
+def losses_of(
+    evaluator: LossEvaluator,
+    candidate: int,
+    starts: Latents,
+    cutouts: CutoutParameters | None = None,
+) -> Tensor:
+    """Total loss [n] of starts of one candidate, all seen through the same views.
+
+    Args:
+        evaluator: of the run.
+        candidate: its number.
+        starts: [n, ...] each.
+        cutouts: the views; None samples some.
+    """
     own = range(candidate, candidate + 1)
-    cutouts = evaluator.sample_cutouts(own)
+    cutouts = evaluator.sample_cutouts(own) if cutouts is None else cutouts
     scores = []
     for i in range(len(next(iter(starts.values())))):
         start = rows(starts, slice(i, i + 1))
