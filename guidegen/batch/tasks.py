@@ -18,7 +18,7 @@ from guidegen.engine.generate import generate as make_pictures
 from guidegen.engine.resolve import batch_key, resolve
 from guidegen.engine.stream import Recorders
 from guidegen.errors import GuidegenError, OutputError, RunInterruptedError
-from guidegen.guidance.evaluate import is_out_of_memory
+from guidegen.guidance.budget import is_out_of_memory
 from guidegen.utils.failpoints import failpoint
 from guidegen.utils.stop import Stop
 

@@ -58,30 +58,8 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
                 check_weights(config.perceptor)
         choose_device(config.device)
         _check_start(config, info, weights=weights)
-        if config.region:
-            _needs_encode(config, info, "draw regions")
-            for region in config.regions():
-                if region.mask is not None:
-                    read_region(region, size)
-        if config.mask is not None or config.outpaint is not None:
-            _needs_encode(config, info, "keep parts of a picture")
-            check_inpainting(config)
+        _check_pictures(config, info, size)
         _check_search(config)
-        if config.pick is not None and config.init_image is not None:
-            raise ConfigError(
-                "a run goes on from a start that was drawn or from an init image, not from both",
-                field="pick",
-            )
-        if config.init_image is not None:
-            _needs_encode(config, info, "start from an image")
-            with about("init_image"):
-                read_init(config.init_image, (8, 8))
-        if config.init_run is not None:
-            with about("init_run"):
-                check_init_run(config)
-        for text in config.image_prompt:
-            with about("image_prompt"):
-                read_picture(parse_image_prompt(text).path, "image prompt")
         make_cutouts(
             config.cutout_method,
             count=1,
@@ -92,14 +70,46 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
             last_scale=config.last_cutout_sides(),
         )
         _check_judge(config, weights=weights)
-        if config.moves:
-            _needs_encode(config, info, "zoom, shift or rotate")
-            if config.ema:
-                raise ConfigError(
-                    "it would average pictures from before and after a move; with zoom, shift and "
-                    "rotate it must be 0",
-                    field="ema",
-                )
+        _check_moves(config, info)
+
+
+def _check_pictures(config: RunConfig, info: GeneratorInfo, size: tuple[int, int]) -> None:
+    """Refuse regions, masks, starts and image prompts that can't be read or used."""
+    if config.region:
+        _needs_encode(config, info, "draw regions")
+        for region in config.regions():
+            if region.mask is not None:
+                read_region(region, size)
+    if config.mask is not None or config.outpaint is not None:
+        _needs_encode(config, info, "keep parts of a picture")
+        check_inpainting(config)
+    if config.pick is not None and config.init_image is not None:
+        raise ConfigError(
+            "a run goes on from a start that was drawn or from an init image, not from both",
+            field="pick",
+        )
+    if config.init_image is not None:
+        _needs_encode(config, info, "start from an image")
+        with about("init_image"):
+            read_init(config.init_image, (8, 8))
+    if config.init_run is not None:
+        with about("init_run"):
+            check_init_run(config)
+    for text in config.image_prompt:
+        with about("image_prompt"):
+            read_picture(parse_image_prompt(text).path, "image prompt")
+
+
+def _check_moves(config: RunConfig, info: GeneratorInfo) -> None:
+    """Refuse to move the camera where nothing can be encoded again."""
+    if config.moves:
+        _needs_encode(config, info, "zoom, shift or rotate")
+        if config.ema:
+            raise ConfigError(
+                "it would average pictures from before and after a move; with zoom, shift and "
+                "rotate it must be 0",
+                field="ema",
+            )
 
 
 def _alike(config: RunConfig) -> str:

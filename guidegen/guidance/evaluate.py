@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from guidegen.clip.perceptor import Ensemble
 from guidegen.cutouts import ChangingCutouts, CutoutParameters, Cutouts
-from guidegen.errors import OptimizationError
+from guidegen.guidance.budget import Budget, is_out_of_memory
 from guidegen.guidance.objective import Objective, total
 from guidegen.guidance.schedule import coarseness
 from guidegen.interfaces import Candidate, Decoded, Generator, Images, Latents, Viewed
@@ -26,50 +26,6 @@ log = logging.getLogger(__name__)
 _PART = 8
 # Of the loss before it goes back through CLIP.
 _SCALE = 1024.0
-
-
-@dataclass
-class Budget:
-    """How much goes through the networks at once; halved whenever memory runs out.
-
-    Attributes:
-        views: cutouts through CLIP.
-        group: candidates through the generator. One on a CPU, unless `lots.share_micro_batches`
-            found that more give the same bits: kernels there pick their order of summation by the
-            batch's size, and a candidate's result must not depend on its neighbours.
-    """
-
-    views: int = 32
-    group: int = 1
-
-    def halve_views(self) -> None:
-        """Go on with half as many cutouts at a time.
-
-        Raises:
-            OptimizationError: there is no half of one.
-        """
-        if self.views == 1:
-            raise OptimizationError(
-                "out of memory even with one cutout at a time; try a smaller size or perceptor"
-            )
-        self.views //= 2
-        log.warning("out of memory: going on with %d cutouts at a time", self.views)
-
-    def halve_group(self) -> None:
-        """Go on with half as many pictures at a time.
-
-        Raises:
-            OptimizationError: there is no half of one.
-        """
-        if self.group == 1:
-            raise OptimizationError("out of memory even with one picture; try a smaller size")
-        self.group //= 2
-        log.warning("out of memory: going on with %d pictures at a time", self.group)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether PyTorch says that memory ran out; on a CPU it says so in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @dataclass(frozen=True)

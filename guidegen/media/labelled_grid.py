@@ -43,11 +43,11 @@ def labelled_grid(
     sheet = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, label in enumerate(columns):
-        place = (left + number * step + side / 2, top - _GAP)
-        draw.multiline_text(place, _wrapped(label, side), "black", font, "md", align="center")
+        above = (left + number * step + side / 2, top - _GAP)
+        draw.multiline_text(above, _wrapped(label, side), "black", font, "md", align="center")
     for number, label in enumerate(rows):
-        place = (left - 2 * _GAP, top + number * step + side / 2)
-        draw.multiline_text(place, _wrapped(label, _LEFT), "black", font, "rm", align="right")
+        beside = (left - 2 * _GAP, top + number * step + side / 2)
+        draw.multiline_text(beside, _wrapped(label, _LEFT), "black", font, "rm", align="right")
     for row, line in enumerate(pictures):
         for column, path in enumerate(line):
             small = _small(path, side)

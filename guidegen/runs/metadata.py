@@ -87,11 +87,9 @@ def captions(config: RunConfig) -> dict[str, str]:
     if not config.metadata:
         return {}
     private = {name: RunConfig.model_fields[name].default for name in _PRIVATE}
-    shell = command(config.model_copy(update=private))
     return {
         "title": config.title,
-        # bytes of a path that are not UTF-8 have no place in a container
-        "comment": shell.encode(errors="backslashreplace").decode(),
+        "comment": command(config.model_copy(update=private)),
         "description": f"AI-generated with guidegen {own_version()}",
     }
 

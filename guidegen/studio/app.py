@@ -1,5 +1,6 @@
 """The web application: the page, its files, and what they ask for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def make_app(studio: Studio, *, token: str = "", local: bool = True) -> Starlett
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         studio.start()
         yield
-        studio.close()
+        await asyncio.to_thread(studio.close)
 
     app = Starlette(
         routes=[

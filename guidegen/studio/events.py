@@ -14,6 +14,12 @@ class Broker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._subscribers: set[_Subscriber] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """End what everybody listens to; the server is to stop."""
+        self._closed = True
+        self.publish("end", "", None)
 
     def publish(self, kind: str, key: str, data: Any) -> None:
         """Tell all.
@@ -44,7 +50,7 @@ class Broker:
         try:
             for kind, data in now().items():
                 yield {"event": kind, "data": json.dumps(data, ensure_ascii=False)}
-            while True:
+            while not self._closed:
                 await subscriber.ready.wait()
                 for kind, text in subscriber.take():
                     yield {"event": kind, "data": text}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from guidegen.errors import ConfigError, OutputError
@@ -81,13 +82,20 @@ def _run(
     from guidegen.studio.app import make_app
     from guidegen.studio.studio import Studio
 
-    app = make_app(Studio(root, defaults), token=token, local=local)
+    studio = Studio(root, defaults)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            studio.broker.close()  # else pages that listen would hold up the end
+            super().handle_exit(sig, frame)
+
+    app = make_app(studio, token=token, local=local)
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, timeout_graceful_shutdown=_GRACE, lifespan="on"
+        app, log_level="critical", access_log=False, timeout_graceful_shutdown=_GRACE, lifespan="on"
     )
     opened(f"{address}?token={token}" if token else address)
     with suppress(KeyboardInterrupt):  # all is saved by then
-        uvicorn.Server(config).run(sockets=[bound])
+        Server(config).run(sockets=[bound])
 
 
 @contextmanager

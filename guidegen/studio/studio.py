@@ -84,7 +84,7 @@ class Studio:
         Raises:
             GuidegenError: what can be refused before any work.
         """
-        if kind not in ("pictures", "starts"):
+        if kind != "pictures" and kind != "starts":
             raise ConfigError(f"the studio draws pictures or starts, not {kind!r}")
         settings = self.settings(fields)
         configs = form.configs(settings, count=count)

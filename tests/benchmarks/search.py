@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from guidegen.zero_shot.search.index import Index, State
+from tests.benchmarks.search_drawings import processor
 
 _QUERIES, _NEAREST, _BATCH = 20, 10, 10_000
 
@@ -28,6 +29,7 @@ def vectors(number: int, count: int, dim: int) -> torch.Tensor:
 
 def main(count: int, dim: int) -> None:
     """Fill an index, ask it, and compare with the exact answers."""
+    print(processor())
     queries = vectors(-1 % 2**31, _QUERIES, dim)
     best = torch.full((_QUERIES, _NEAREST), -1.0)
     rows = torch.zeros(_QUERIES, _NEAREST, dtype=torch.long)

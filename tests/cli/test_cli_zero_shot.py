@@ -93,3 +93,24 @@ def test_a_picture_that_tells_no_prompt_has_no_score(run, folder, tiny):
     outcome = run("score", "a.png", "--perceptor", tiny)
     assert outcome.code == 7
     assert "does not tell it" in outcome.err
+
+
+def test_search_among_runs_shows_their_prompts_and_writes_a_page(run, folder, tiny):
+    drawn = run(
+        "a <red> disc", "-g", "pixels", "--size", 16, "--steps", 1, "--starts", 1, "--cutouts", 1,
+        "--perceptor", tiny,
+    )  # fmt: skip
+    (picture,) = drawn.out.split("\n")[:1]
+    words = ("search", "outputs", "a disc", "--runs", "--perceptor", tiny)
+    outcome = run(*words, "--html", "x.html")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0].split() == ["run", "prompt", "similarity"]
+    (line,) = outcome.out.splitlines()[1:]
+    assert line.startswith(picture.rpartition("/")[0])
+    assert "a <red> disc" in line
+    page = (folder / "x.html").read_text()
+    assert "a &lt;red&gt; disc" in page
+    assert page.count("<figure>") == 1  # the preview is no run's picture
+    (row,) = map(json.loads, run(*words, "--json").out.splitlines())
+    assert row["prompt"] == "a <red> disc"
+    assert set(row) == {"run", "prompt", "similarity"}

@@ -24,6 +24,12 @@ def draw(page, prompt, *, button="Draw", count=1, **settings):
     for name, value in settings.items():
         page.locator(f"[name={name}]").fill(str(value))
     page.get_by_role("button", name=button, exact=True).click()
+    shown(page, prompt)
+
+
+def shown(page, prompt):
+    """Wait until the stage is that of a job; another may have been there before."""
+    until(page, f"document.querySelector('.stage h2')?.textContent == {json.dumps(prompt)}")
 
 
 def state(page, wanted):

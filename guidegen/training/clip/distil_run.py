@@ -35,7 +35,7 @@ def run(
     seed: int,
     device: str,
 ) -> distil.TextReport:
-    """See `guidegen.training.__main__.distil` for the arguments."""
+    """See `guidegen.training.clip_commands.distil` for the arguments."""
     where = choose(device)
     tokenizer = clip.new_tokenizer()
     texts = corpus.build_corpus(

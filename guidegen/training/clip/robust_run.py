@@ -35,7 +35,7 @@ def run(
     device: str,
     precision: torch.dtype = torch.float32,
 ) -> list[evaluate.Retrieval]:
-    """See `guidegen.training.__main__.robust`; curves go to `out/curves.jsonl`."""
+    """See `guidegen.training.clip_commands.robust`; curves go to `out/curves.jsonl`."""
     where = choose(device)
     model, _ = clip.load_model(start)
     tower = json.loads((start / clip.CONFIG).read_text())["model_cfg"]["vision_cfg"]

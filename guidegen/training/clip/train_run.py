@@ -61,7 +61,7 @@ def run(
     seed: int,
     device: str,
 ) -> list[evaluate.Retrieval]:
-    """See `guidegen.training.__main__.train` for the arguments."""
+    """See `guidegen.training.clip_commands.train` for the arguments."""
     where = choose(device)
     everything = CaptionedImages(data)
     records = [r for r in everything if r.split == "train"]

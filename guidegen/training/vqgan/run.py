@@ -84,7 +84,7 @@ def run(
     seed: int,
     device: str,
 ) -> list[Reconstruction]:
-    """See `guidegen.training.__main__.vqgan` for the arguments."""
+    """See `guidegen.training.image_commands.vqgan` for the arguments."""
     where = choose(device)
     everything = CaptionedImages(data)
     records = [r for r in everything if r.split == "train"]

@@ -5,7 +5,7 @@ import torch
 
 from guidegen.clip.perceptor import Ensemble
 from guidegen.errors import OptimizationError
-from guidegen.guidance.evaluate import is_out_of_memory
+from guidegen.guidance.budget import is_out_of_memory
 from guidegen.guidance.starts.search import best_of
 from tests.helpers.fakes import TinyPerceptor
 from tests.helpers.loops import make_loop, run

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from guidegen.guidance.search import prefer
 from PIL import Image
 from torch.nn import functional as F
 
@@ -19,6 +18,7 @@ from guidegen.engine.models import open_session
 from guidegen.engine.resolve import batch_key, resolve
 from guidegen.errors import ConfigError, InputImageError
 from guidegen.guidance.losses.clip import weights_at
+from guidegen.guidance.starts.search import prefer
 from guidegen.guidance.targets import encode_targets, sample_direction, similarity
 from guidegen.interfaces import Candidate
 from guidegen.prompt.grammar import parse_prompt

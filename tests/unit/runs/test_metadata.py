@@ -1,11 +1,13 @@
 """What a PNG tells about itself, and how it is read back."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from guidegen.config import make_config
 from guidegen.errors import InputImageError
 from guidegen.runs import metadata
+from guidegen.utils.versions import own_version
 
 PROMPT = 'a "red" apple: 苹果 🍎 <&>\x01 | fog:0.3'
 CONFIG = make_config(
@@ -212,3 +215,34 @@ def test_a_prompt_of_fifty_megabytes_is_refused_at_once(tmp_path):
     with pytest.raises(InputImageError, match="that is no prompt"):
         metadata.read(path)
     assert time.process_time() - began < 10
+
+
+def test_the_line_of_settings_names_each_as_the_web_ui_does():
+    config = CONFIG.model_copy(
+        update={"perceptor": ("a", "ö\nb"), "template": 'a "photo" of {}', "optimizer": "radam"}
+    )
+    line = metadata.parameters(config, (48, 32), "9.9").split("\n")[-1]
+    assert line == (
+        "Steps: 60, Sampler: radam, Seed: 7, Size: 48x32, Model: collage, "
+        f'Perceptor: "a, ö\\nb", Learning rate: {config.lr}, Cutouts: {config.cutouts}, '
+        'Template: "a \\"photo\\" of {}", Version: guidegen 9.9'
+    ).replace("Learning rate: None, ", "").replace("Cutouts: None, ", "")
+
+
+def test_the_xmp_names_every_clip():
+    config = CONFIG.model_copy(update={"perceptor": ("a", "b & <c>")})
+    assert "<Iptc4xmpExt:AISystemUsed>guidegen (collage, a, b &amp; &lt;c&gt;)<" in metadata.xmp(
+        config, "9.9"
+    )
+
+
+def test_a_video_tells_what_it_shows_and_no_path():
+    config = make_config({"prompt": "a fox", "seed": 3, "out": "/home/somebody/x"})
+    assert metadata.captions(config) == {
+        "title": "a fox",
+        "comment": "guidegen generate 'a fox' --seed 3",
+        "description": f"AI-generated with guidegen {own_version()}",
+    }
+    assert metadata.captions(config.model_copy(update={"metadata": False})) == {}
+    odd = config.model_copy(update={"init_image": Path(os.fsdecode(b"\xff.png"))})
+    assert metadata.captions(odd)["comment"].encode().endswith(rb"--init-image $'\377.png'")

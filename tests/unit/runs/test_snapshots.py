@@ -81,3 +81,36 @@ def test_a_state_of_commit_48b6a87_goes_on_as_it_did_there():
         assert step.images[0].mean((1, 2)).tolist() == pytest.approx(line["shown"], abs=1e-4)
         best = step.best["pixels"][0].mean((1, 2)).tolist()
         assert best == pytest.approx(line["best"], abs=1e-4)
+
+
+def test_a_state_that_was_renamed_is_passed_over_for_an_older_one(tmp_path, caplog):
+    loop = make_loop(WORDS[:1], [3], steps=3)
+    folder = tmp_path / "run"
+    for step in loop.run():
+        if step.index in (1, 2):
+            folder.mkdir(exist_ok=True)
+            write_state(
+                folder, lambda n, d: (folder / n).write_bytes(d), step.snapshot(), 0, device="cpu"
+            )
+    (folder / "state-2.safetensors").rename(folder / "state-9.safetensors")
+    (folder / "state-8.safetensors").write_bytes(b"no state")
+    assert newest_state(folder, device="cpu").index == 1
+    renamed, damaged = (record.getMessage() for record in caplog.records)
+    assert renamed == f"{folder / 'state-9.safetensors'} was renamed; going on from an older state"
+    assert damaged.startswith(f"{folder / 'state-8.safetensors'} is damaged: ")
+    assert damaged.endswith("; going on from an older state")
+
+
+@pytest.mark.parametrize("name", ["torch", "device"])
+def test_going_on_elsewhere_is_told(tmp_path, caplog, monkeypatch, name):
+    (step, _) = make_loop(WORDS[:1], [3], steps=1).run()
+    folder = tmp_path / "run"
+    save(step.snapshot(), folder, 0)
+    was = {"torch": torch.__version__, "device": "cpu"}
+    now = was | {name: "2.3.4"}
+    monkeypatch.setattr(torch, "__version__", now["torch"])
+    newest_state(folder, device=now["device"])
+    assert caplog.messages == [
+        f"the run in {folder} began with {name} {was[name]} and goes on with 2.3.4: its last bits "
+        "may differ from an undisturbed run's"
+    ]

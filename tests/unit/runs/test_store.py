@@ -11,7 +11,8 @@ from PIL import Image
 from guidegen.config import make_config
 from guidegen.errors import InputImageError, OutputError
 from guidegen.runs import metadata
-from guidegen.runs.store import Run, RunStore, check_writable, picture_path, slug
+from guidegen.runs.intact import is_intact
+from guidegen.runs.store import Run, RunStore, check_writable, picture_path, run_folder, slug
 from guidegen.utils import failpoints
 from guidegen.utils.files import replacing, write_atomic
 
@@ -37,6 +38,7 @@ DIGEST = "0123456789abcdef" * 4
         ("\u202e|\u200b", "prompt"),
         ("雪" * 300, "雪" * 48),
         ("Café Straße naïve", "cafe-strasse-naive"),
+        ("हिन्दी", "हनद"),
         ("con", "prompt-con"),
         ("COM1", "prompt-com1"),
         ("a\x00\n\tb", "a-b"),
@@ -240,9 +242,10 @@ def test_another_picture_in_its_place_is_not_taken_for_ours_and_is_kept(tmp_path
     Image.new("RGB", (32, 32), "blue").save(run.image)
     other = run.image.read_bytes()
     assert RunStore(tmp_path).find(CONFIG, DIGEST) is None
-    assert "not what the run left" in caplog.text
+    assert f"{run.image} is not what the run left; it is made again" in caplog.text
     RunStore(tmp_path).create(CONFIG, DIGEST)
     assert not run.image.exists()
+    assert caplog.messages[-1] == f"the picture that lay at {run.image} is kept as image-2.png"
     assert (run.path / "image-2.png").read_bytes() == other
 
 
@@ -297,3 +300,40 @@ def test_a_run_json_that_never_ends_is_refused(tmp_path):
     os.mkfifo(tmp_path / "run.json")
     with pytest.raises(InputImageError, match="no ordinary file"):
         Run.load(tmp_path)
+
+
+def test_a_run_is_named_by_its_folder_or_by_a_file_in_it(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    assert run_folder(run.path) == run_folder(run.path / "run.json") == run.path
+    (tmp_path / "x.png").touch()
+    for path, says in {
+        tmp_path / "none": "there is no run at {}; name a folder in outputs/",
+        tmp_path: "{} is no run directory: it has no run.json; name a folder in outputs/",
+        tmp_path / "x.png": "{} lies in no run; name a folder in outputs/",
+    }.items():
+        with pytest.raises(InputImageError) as caught:
+            run_folder(path)
+        assert str(caught.value).startswith(says.format(path))
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path):
+    run = RunStore(tmp_path).create(CONFIG, DIGEST)
+    (run.path / ".image.png.abc.tmp").touch()
+    (run.path / "notes.tmp").touch()
+    RunStore(tmp_path).create(CONFIG, DIGEST)
+    assert sorted(os.listdir(run.path)) == ["notes.tmp", "run.json"]
+
+
+def test_a_video_of_before_digests_is_taken_as_it_is(tmp_path):
+    (tmp_path / "progress.mp4").write_bytes(b"no picture")
+    assert is_intact(tmp_path / "progress.mp4", "")
+    assert not is_intact(tmp_path / "image.png", "")
+    assert not is_intact(tmp_path / "progress.mp4", "0" * 64)
+
+
+def test_a_refused_place_is_told_in_the_system_s_words(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught:
+        check_writable(tmp_path / "file" / "deep" / "er")
+    folder = tmp_path / "file" / "deep" / "er"
+    assert str(caught.value) == f"out: can't write to {folder}: Not a directory; name another"

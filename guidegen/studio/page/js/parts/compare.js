@@ -1,13 +1,18 @@
 // Pictures side by side, with the settings in which they differ.
 
-import { address, h } from "../dom.js";
+import { address, h, toast } from "../dom.js";
 import { get } from "../net.js";
 import { T } from "../text.js";
 
 const MOST = 6;
 
 export async function compare(names) {
-  const runs = await Promise.all(names.slice(0, MOST).map((name) => get(address("/api/run", name))));
+  let runs;
+  try {
+    runs = await Promise.all(names.slice(0, MOST).map((name) => get(address("/api/run", name))));
+  } catch (error) {
+    return toast(error.message);
+  }
   const different = Object.keys(runs[0].config).filter((key) => new Set(runs.map((run) => JSON.stringify(run.config[key]))).size > 1);
   const dialog = h("dialog", { class: "compare", "aria-label": T.compare, onclose: () => dialog.remove() },
     h("div", { class: "head" }, h("h2", {}, T.compare), h("button", { class: "icon", "aria-label": T.close, onclick: () => dialog.close() }, "✕")),

@@ -3,7 +3,9 @@
 import { address, h, show } from "../dom.js";
 import { post, send } from "../net.js";
 import { T } from "../text.js";
+import { brush } from "./brush.js";
 
+const MASK = 512; // pixels of a mask's longer side; the engine fits it to the picture
 const LISTS = /\.(txt|csv|jsonl|toml)$/i;
 
 export function dropping(state, go) {
@@ -47,6 +49,11 @@ export async function bring(state, file, go) {
   const reference = `upload:${found.id}`;
   const carry = (fields) => { dialog.close(); state.carried = fields; go("#/make"); };
   const now = () => JSON.parse(sessionStorage.getItem("form") ?? "null")?.fields ?? {};
+  const side = Math.min(1, MASK / Math.max(found.width, found.height));
+  const paint = async () => {
+    const mask = await brush(address("/api/upload", found.id), Math.max(1, Math.round(found.width * side)), Math.max(1, Math.round(found.height * side)));
+    if (mask) carry({ ...now(), init_image: reference, mask: `upload:${mask}` });
+  };
   const labels = h("input", { id: "labels", type: "text", placeholder: T.labelsHint });
   const results = h("ol", { class: "labels", role: "status" });
   const shows = h("form", { class: "asking", onsubmit: async (event) => {
@@ -66,6 +73,7 @@ export async function bring(state, file, go) {
         h("div", { class: "actions" },
           found.settings && h("button", { class: "primary", onclick: () => carry(changed(found.settings, state.form)) }, T.takeSettings),
           h("button", { onclick: () => carry({ ...now(), init_image: reference }) }, T.asStart),
+          h("button", { onclick: paint }, T.paintOver),
           h("button", { onclick: () => carry({ ...now(), image_prompt: [...(now().image_prompt ?? []), reference] }) }, T.asPrompt)),
         shows)));
 }

@@ -76,8 +76,7 @@ export function pictureForm(form, submitted) {
     prompt.read(found);
     complain(found.errors);
     for (const [name, one] of Object.entries(controls)) {
-      const own = found.filled[name];
-      if (one.input.tagName !== "SELECT" && own !== null && own !== undefined && !Array.isArray(own)) one.input.placeholder = String(own);
+      if (name !== "preset" && name !== "seed") one.own(found.filled[name]);
     }
   }
 

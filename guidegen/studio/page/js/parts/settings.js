@@ -16,6 +16,13 @@ export function control(name, about, changed) {
     input,
     get value() { return read(input, about); },
     set value(value) { write(input, about, value); },
+    // Say what holds where nothing is chosen.
+    own(value) {
+      const text = shown({ default: value });
+      if (!text) return;
+      if (input.tagName === "SELECT") input.options[0].textContent = text;
+      else input.placeholder = text;
+    },
   };
 }
 

@@ -65,7 +65,8 @@ export function runView(state, name) {
   }
 
   function table() {
-    const keys = Object.keys(run.config).filter((key) => !HIDDEN.has(key) && text(run.config[key]) !== "–");
+    const order = [...NAMED, "steps", ...Object.keys(run.config)];
+    const keys = [...new Set(order)].filter((key) => key in run.config).filter((key) => !HIDDEN.has(key) && text(run.config[key]) !== "–");
     return h("dl", { class: "settings" }, keys.map((key) => [h("dt", {}, T.label(key)), h("dd", {}, text(run.config[key]))]));
   }
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guidegen.guidance import lots
-from guidegen.guidance.lots import share_micro_batches
+from guidegen.guidance import budget
+from guidegen.guidance.budget import share_micro_batches
 from guidegen.guidance.objective import Term
 from guidegen.guidance.starts.search import best_of
 from guidegen.prompt.loss_terms import LossTerm
@@ -55,20 +55,20 @@ def test_a_term_that_depends_on_company_is_found_whenever_it_counts(begin):
 @pytest.mark.parametrize(("batch", "group"), [(32, 2), (16, 2), (8, 1), (4, 1)])
 def test_where_bits_are_equal_a_micro_batch_is_filled(monkeypatch, batch, group):
     # what kernels really do is the processor's choice
-    monkeypatch.setattr(lots, "_gradients", lambda *_: [torch.ones(2)])
+    monkeypatch.setattr(budget, "_gradients", lambda *_: [torch.ones(2)])
     assert shared(loop(batch=batch)) == group
 
 
 def test_generators_that_keep_too_much_go_one_by_one(monkeypatch):
-    monkeypatch.setattr(lots, "_gradients", lambda *_: [torch.ones(2)])
-    monkeypatch.setattr(lots, "_MOST_KEPT", 1000)
+    monkeypatch.setattr(budget, "_gradients", lambda *_: [torch.ones(2)])
+    monkeypatch.setattr(budget, "_MOST_KEPT", 1000)
     assert shared(loop()) == 1
 
 
 def test_what_the_generator_keeps_is_counted():
     made = loop()
     start = best_of(made.evaluator, 1)
-    kept = lots._kept_bytes(made.evaluator, start)
+    kept = budget._kept_bytes(made.evaluator, start)
     assert kept >= start["pixels"][0].numel() * 4
 
 

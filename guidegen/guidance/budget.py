@@ -1,14 +1,18 @@
-"""Candidates that share micro-batches on a CPU, where that changes no bit of theirs."""
+"""How much goes through the networks at once: what fits into memory, and changes no bit."""
 
 import logging
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from guidegen.guidance.evaluate import LossEvaluator
+from guidegen.errors import OptimizationError
 from guidegen.interfaces import Latents
 from guidegen.ops import floating, rows
+
+if TYPE_CHECKING:
+    from guidegen.guidance.evaluate import LossEvaluator
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +23,51 @@ _MOST_KEPT = 1 << 30
 _ENOUGH = 16
 
 
-def share_micro_batches(evaluator: LossEvaluator, latents: Latents) -> None:
+@dataclass
+class Budget:
+    """How much goes through the networks at once; halved whenever memory runs out.
+
+    Attributes:
+        views: cutouts through CLIP.
+        group: candidates through the generator. One on a CPU, unless `share_micro_batches`
+            found that more give the same bits: kernels there pick their order of summation by the
+            batch's size, and a candidate's result must not depend on its neighbours.
+    """
+
+    views: int = 32
+    group: int = 1
+
+    def halve_views(self) -> None:
+        """Go on with half as many cutouts at a time.
+
+        Raises:
+            OptimizationError: there is no half of one.
+        """
+        if self.views == 1:
+            raise OptimizationError(
+                "out of memory even with one cutout at a time; try a smaller size or perceptor"
+            )
+        self.views //= 2
+        log.warning("out of memory: going on with %d cutouts at a time", self.views)
+
+    def halve_group(self) -> None:
+        """Go on with half as many pictures at a time.
+
+        Raises:
+            OptimizationError: there is no half of one.
+        """
+        if self.group == 1:
+            raise OptimizationError("out of memory even with one picture; try a smaller size")
+        self.group //= 2
+        log.warning("out of memory: going on with %d pictures at a time", self.group)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch says that memory ran out; on a CPU it says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def share_micro_batches(evaluator: "LossEvaluator", latents: Latents) -> None:
     """Take several candidates through generator and CLIP together, if their bits stay the same.
 
     A few views at a time leave a CPU idle between kernels, and one candidate often has few. But a
@@ -54,7 +102,7 @@ def share_micro_batches(evaluator: LossEvaluator, latents: Latents) -> None:
 
 
 def _gradients(
-    evaluator: LossEvaluator, latents: Latents, cutouts: Any, progress: float
+    evaluator: "LossEvaluator", latents: Latents, cutouts: Any, progress: float
 ) -> list[Tensor]:
     own = {
         name: value.detach().clone().requires_grad_(value.is_floating_point())
@@ -65,7 +113,7 @@ def _gradients(
     return [images, losses["total"], *grads]
 
 
-def _kept_bytes(evaluator: LossEvaluator, latents: Latents) -> int:
+def _kept_bytes(evaluator: "LossEvaluator", latents: Latents) -> int:
     """What the generator keeps for the backward pass of one candidate."""
     kept: dict[int, int] = {}
 

