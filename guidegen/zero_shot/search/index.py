@@ -185,9 +185,13 @@ class Index:
             )
 
     def chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """(first row, vectors [CHUNK, dim] float32) of all chunks; not-a-number in empty rows."""
+        """(first row, vectors [CHUNK, dim] float32) of all chunks; not-a-number in empty rows.
+
+        Each tensor is overwritten by the next.
+        """
+        vectors = torch.empty(CHUNK, self.dim)
         for chunk, data in self._base.execute("SELECT id, vectors FROM chunks ORDER BY id"):
-            yield chunk * CHUNK, _vectors(data, self.dim).float()
+            yield chunk * CHUNK, vectors.copy_(_vectors(data, self.dim))
 
     def nearest(self, query: Tensor, count: int) -> list[tuple[str, float]]:
         """The pictures whose features are nearest to one, exactly.
@@ -199,17 +203,16 @@ class Index:
         Returns:
             (path, cosine), the nearest first.
         """
-        best, rows = torch.empty(0), torch.empty(0, dtype=torch.long)
+        query = query.float()
         self._base.execute("BEGIN")  # one state of the index, whoever writes meanwhile
         try:
-            for first, vectors in self.chunks():
-                similar = (vectors @ query.float()).nan_to_num(nan=-math.inf)
-                top = similar.topk(min(count, len(similar)))
-                best = torch.cat([best, top.values])
-                rows = torch.cat([rows, top.indices + first])
-                best, order = best.topk(min(count, len(best)))
-                rows = rows[order]
-            pairs = zip(rows.tolist(), best.tolist(), strict=True)
+            parts = [(first, vectors @ query) for first, vectors in self.chunks()]
+            if not parts:
+                return []
+            rows = torch.cat([torch.arange(first, first + CHUNK) for first, _ in parts])
+            similar = torch.cat([part for _, part in parts]).nan_to_num_(nan=-math.inf)
+            best = similar.topk(min(count, len(similar)))
+            pairs = zip(rows[best.indices].tolist(), best.values.tolist(), strict=True)
             return [(self._path(row), value) for row, value in pairs if value > -math.inf]
         finally:
             self._base.execute("COMMIT")
