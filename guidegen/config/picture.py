@@ -14,7 +14,13 @@ from pydantic import (
 from guidegen.config.values import as_text, check_text
 from guidegen.errors import PromptSyntaxError
 from guidegen.prompt.grammar import Prompt, parse_scenes
-from guidegen.prompt.references import MAX_SEED, parse_image_prompt, parse_noise_prompt
+from guidegen.prompt.references import (
+    MAX_SEED,
+    ImagePrompt,
+    NoisePrompt,
+    parse_image_prompt,
+    parse_noise_prompt,
+)
 
 MAX_STARTS = 16_384
 
@@ -89,7 +95,7 @@ class PictureConfig(Model, defer_build=True):
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> Self:
-        references = [
+        references: list[ImagePrompt | NoisePrompt] = [
             *map(parse_image_prompt, self.image_prompt),
             *map(parse_noise_prompt, self.noise_prompt),
         ]
