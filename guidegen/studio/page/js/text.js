@@ -76,10 +76,8 @@ export const T = {
   down: "Later",
   cancel: "Cancel",
   forget: "Remove from the list",
-  show: (title) => `Show ${title}`,
   kinds: { pictures: "Pictures", starts: "Starts", list: "List", grid: "Grid" },
   done: (done, total) => `${done} of ${total}`,
-  again: "Again",
 
   // the wall
   search: "Search",

@@ -111,7 +111,10 @@ export function pictureForm(form, submitted) {
 // Names that the server knows become choices; those in sight need no further words.
 function ranked(name, about, form) {
   const own = { ...about, default: form.defaults[name] ?? about.default };
-  if (name === "generator") own.choices = [...form.generators].sort((a, b) => b.here - a.here).map((one) => one.name);
+  if (name === "generator") {
+    own.choices = [...form.generators].sort((a, b) => b.here - a.here).map((one) => one.name);
+    own.notes = Object.fromEntries(form.generators.filter((one) => !one.here).map((one) => [one.name, T.notHere]));
+  }
   if (name === "preset") own.choices = Object.keys(form.presets);
   if (name === "seed") own.default = form.defaults.seed ?? 0;
   if (FIRST.includes(name)) own.help = name === "seed" ? T.anySeed : "";

@@ -29,7 +29,7 @@ export function control(name, about, changed) {
 function kind(name, id, about, changed) {
   const attributes = { id, name, "aria-describedby": `${id}-error ${id}-help`, oninput: changed, onchange: changed };
   if (about.choices) {
-    const options = about.choices.map((choice) => h("option", { value: String(choice) }, String(choice)));
+    const options = about.choices.map((choice) => h("option", { value: String(choice) }, about.notes?.[choice] ? `${choice} (${about.notes[choice]})` : String(choice)));
     return h("select", attributes, h("option", { value: "" }, unset(about)), options);
   }
   if (about.type === "boolean") {
