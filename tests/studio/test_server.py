@@ -103,7 +103,7 @@ def test_a_stopped_server_saves_what_it_draws_and_goes_on(tmp_path, settings):
 
 
 def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
-    """No preview is older than 5 s; on a machine so busy that all are, none much more than others."""
+    """No preview is older than 5 s; where the machine is too busy, none much more than others."""
     server = Server(tmp_path / "outputs", settings)
     before = memory(server.process.pid)
     names = [
