@@ -68,6 +68,8 @@ class RunConfig(RunSettings, PictureConfig, defer_build=False):
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]
         if self.mask is not None and self.mask.is_file():
             fields["mask"] = hashlib.sha256(self.mask.read_bytes()).hexdigest()
+        if self.palette is not None:
+            fields["palette"] = _option_by_content(f"palette={self.palette}")
         if self.region:
             fields["region"] = [_region_by_content(one) for one in self.regions()]
         if self.loss_option:

@@ -26,6 +26,17 @@ class WhereSettings(BaseModel):
         None, description="LEFT,TOP,RIGHT,BOTTOM: pixels to draw around the init image."
     )
 
+    palette: str | None = Field(
+        None, description="Colours of all pixels: navy,red,#ffe0a0, or a picture to take six from."
+    )
+
+    @field_validator("palette")
+    @classmethod
+    def _palette(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_text("the palette", value)
+        return value
+
     @field_validator("region", mode="before")
     @classmethod
     def _one_or_more_regions(cls, value: object) -> object:

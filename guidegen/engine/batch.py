@@ -10,12 +10,18 @@ from typing import TypeAlias
 
 from guidegen.engine.build import make_candidate, make_guidance, make_steps
 from guidegen.engine.models import Session
-from guidegen.engine.picture import Ending, Picture, PictureTask, render, write_picture
+from guidegen.engine.picture import (
+    Ending,
+    Picture,
+    PictureTask,
+    render,
+    write_drawing,
+    write_picture,
+)
 from guidegen.engine.resolve import device_name
 from guidegen.engine.stream_step import StreamStep
 from guidegen.errors import RunInterruptedError
-from guidegen.interfaces import Draws, LoopState, Step
-from guidegen.ops import rows
+from guidegen.interfaces import LoopState, Step
 from guidegen.recorders import BestEffort, Recording, StepCallback
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.preview import Preview
@@ -25,7 +31,7 @@ from guidegen.runs import metadata
 from guidegen.runs.snapshots import join_states, remove_states, write_state
 from guidegen.runs.store import JUDGED, MINUTES, UNTIL_LOSS, Run, RunStore
 from guidegen.utils.failpoints import failpoint
-from guidegen.utils.files import replacing, write_atomic
+from guidegen.utils.files import replacing
 from guidegen.utils.locks import locked
 from guidegen.utils.stop import Stop
 
@@ -248,19 +254,9 @@ class Batch:
         picture = write_picture(
             self.session, member.run, member.task, image, scores, step=step, ending=ending
         )
-        self._write_drawing(picture, step, member.row)
+        write_drawing(self.session.generator, picture, step, member.row)
         self._unfinished.remove(member)
         return picture
-
-    def _write_drawing(self, picture: Picture, step: Step, row: int) -> None:
-        """The drawing as SVG beside the picture, where the generator draws."""
-        generator = self.session.generator
-        if picture.run is None or not isinstance(generator, Draws):
-            return
-        data = generator.svg(rows(step.latents, slice(row, row + 1))).encode()
-        picture.run.write("image.svg", data)
-        if picture.path is not None and picture.path.parent != picture.run.path:
-            write_atomic(picture.path.with_suffix(".svg"), data)
 
 
 def _open_run(locks: ExitStack, task: PictureTask, session: Session) -> Run:

@@ -9,7 +9,7 @@ REST = "Further settings"
 # Fields that stand in none are the last one's.
 GROUPS = {
     "Prompts": ("negative_weight", "image_prompt", "noise_prompt", "template"),
-    "Where": ("region", "mask", "outpaint"),
+    "Where": ("region", "mask", "outpaint", "palette"),
     "Models": ("perceptor", "option", "device", "precision", "generator_precision"),
     "Optimisation": (
         "lr", "lr_end", "lr_warmup", "coarse_to_fine", "optimizer", "distance", "loss",

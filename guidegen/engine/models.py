@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import cast
+
+import torch
 
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
 from guidegen.engine.begin.inpaint import inpainting
+from guidegen.guidance.limited import Limited
+from guidegen.guidance.losses.palette import read_palette
 from guidegen.guidance.starts.mixture import Mixture
 from guidegen.interfaces import Generator, Perceptor
 from guidegen.precision import Arithmetic
@@ -66,7 +71,10 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
 
 
 def wrapped(generator: Generator, settings: ResolvedSettings) -> Generator:
-    """The generator as the settings want it: mixing starts, or keeping a part of a picture."""
+    """The generator as the settings want it: in a palette, mixing starts, keeping a part."""
+    if settings.palette is not None:
+        colours = torch.tensor(read_palette(settings.palette)) / 255
+        generator = cast(Generator, Limited(generator, colours))
     if settings.mix > 1:
         return Mixture(generator, settings.mix)
     return inpainting(generator, settings)

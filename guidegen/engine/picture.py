@@ -15,7 +15,7 @@ from guidegen.engine.models import Session, open_session
 from guidegen.engine.resolve import device_name
 from guidegen.errors import ConfigError, InputImageError
 from guidegen.guidance.targets import similarity
-from guidegen.interfaces import Images, LoopState, Step
+from guidegen.interfaces import Draws, Generator, Images, LoopState, Step
 from guidegen.media.images import to_pil
 from guidegen.media.upscale import load_upscaler
 from guidegen.ops import rows
@@ -192,6 +192,16 @@ def write_picture(
         if ending is None or not ending.goes_on:
             remove_states(run.path)
     return Picture(task.config, image, path, run, scores, status=status, ended=why)
+
+
+def write_drawing(generator: Generator, picture: Picture, step: Step, row: int) -> None:
+    """Write the drawing of one candidate as SVG beside its picture, where the generator draws."""
+    if picture.run is None or not isinstance(generator, Draws):
+        return
+    data = generator.svg(rows(step.latents, slice(row, row + 1))).encode()
+    picture.run.write("image.svg", data)
+    if picture.path is not None and picture.path.parent != picture.run.path:
+        write_atomic(picture.path.with_suffix(".svg"), data)
 
 
 def reuse(run: Run, task: PictureTask) -> Picture:

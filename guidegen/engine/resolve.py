@@ -13,6 +13,7 @@ from guidegen.engine.begin.fork import check_init_run
 from guidegen.engine.begin.inpaint import check_inpainting
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
 from guidegen.errors import ConfigError, about
+from guidegen.guidance.losses.palette import read_palette
 from guidegen.guidance.regions import read_region
 from guidegen.media.images import read_init, read_picture
 from guidegen.media.upscale import check_upscale
@@ -60,6 +61,9 @@ def check(configs: Sequence[RunConfig], *, weights: bool = True) -> None:
         _check_start(config, info, weights=weights)
         _check_pictures(config, info, size)
         _check_search(config)
+        if config.palette is not None:
+            with about("palette"):
+                read_palette(config.palette)
         make_cutouts(
             config.cutout_method,
             count=1,

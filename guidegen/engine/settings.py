@@ -74,6 +74,7 @@ class Settings(TypedDict, total=False):
     mask: "Pictured"
     outpaint: str | tuple[int, int, int, int]
     region: str | Sequence[str]
+    palette: str
     init_run: str
     start_from: str
     device: str

@@ -69,6 +69,7 @@ FULL = {
     "trajectory": 9,
     "init_image": Path("some where/init.png"),
     "mask": Path("mask.png"),
+    "palette": "navy,#fff",
     "outpaint": "0,16,0,8",
     "region": ("a red apple=left:2", "a=fox=some where/m.png:1:0.5:1"),
     "init_run": "outputs/a run@7",

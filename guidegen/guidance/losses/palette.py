@@ -1,6 +1,7 @@
 """A limited palette: every pixel near to one of a few colours."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ _LAB = (
 )
 # Distances below this count ever less, so that the gradient does not jump at the colour itself.
 _NEAR = 0.005
-_MOST = 64
+_MOST, _USUAL = 64, 6
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,29 @@ def read_colours(options: Mapping[str, Any]) -> list[tuple[int, int, int]]:
             )
         if options["picture"]:
             return colours_of(Path(options["picture"]), options["count"])
-        colours = [_colour(text.strip()) for text in options["colours"].split(",")]
-        if not 2 <= len(set(colours)) <= _MOST:
-            raise ConfigError(f"a palette has 2 to {_MOST} different colours")
-        return list(dict.fromkeys(colours))
+        return _named(options["colours"])
+
+
+def read_palette(text: str) -> list[tuple[int, int, int]]:
+    """The colours of `--palette`: names and numbers, or the six commonest of a picture.
+
+    Args:
+        text: "navy,crimson,#f6e7c1", or the path of a picture.
+
+    Raises:
+        GuidegenError: a colour that is none, or a picture that can't be read.
+    """
+    with suppress(OSError, ValueError):
+        if Path(text).is_file():
+            return colours_of(Path(text), _USUAL)
+    return _named(text)
+
+
+def _named(text: str) -> list[tuple[int, int, int]]:
+    colours = [_colour(part.strip()) for part in text.split(",")]
+    if not 2 <= len(set(colours)) <= _MOST:
+        raise ConfigError(f"a palette has 2 to {_MOST} different colours")
+    return list(dict.fromkeys(colours))
 
 
 def _colour(text: str) -> tuple[int, int, int]:
@@ -118,7 +138,7 @@ def colours_of(path: Path, count: int) -> list[tuple[int, int, int]]:
     picture.thumbnail((256, 256), Image.Resampling.BOX)
     few = picture.quantize(count, Image.Quantize.MEDIANCUT, kmeans=8, dither=Image.Dither.NONE)
     numbers: Sequence[int] = few.getpalette() or ()
-    used = sorted({int(index) for _, index in few.getcolors() or ()})
+    used = sorted({int(index) for index in few.tobytes()})
     return [(numbers[3 * i], numbers[3 * i + 1], numbers[3 * i + 2]) for i in used]
 
 
