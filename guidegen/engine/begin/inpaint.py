@@ -56,7 +56,8 @@ class Inpainting:
         drawn = self.generator.decode(latents, size=size)
         kept, free = self.kept.to(drawn), self.free.to(drawn)
         if drawn.shape[-2:] != kept.shape[-2:]:
-            kept, free = (resize(part, drawn.shape[-2:]) for part in (kept, free))
+            side = (drawn.shape[-2], drawn.shape[-1])
+            kept, free = (resize(part, side) for part in (kept, free))
         return free * drawn + (1 - free) * kept
 
     def constrain_(self, latents: Latents) -> None:
