@@ -26,7 +26,7 @@ function header() {
     h("a", { class: "brand", href: "#/make" }, h("img", { src: "/page/icon.svg", alt: "", width: 22, height: 22 }), T.name),
     h("nav", { "aria-label": T.navigation }, links),
     offline,
-    h("label", { class: "button bring-button", for: "bring-file" }, T.bring), file);
+    h("label", { class: "button bring-button", for: "bring-file", title: T.bringHint }, T.bring), file);
 }
 
 const file = h("input", { type: "file", id: "bring-file", class: "unseen", accept: "image/*,.txt,.csv,.jsonl,.toml", onchange: () => {

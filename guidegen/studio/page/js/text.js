@@ -123,7 +123,8 @@ export const T = {
 
   // what is brought
   dropHere: "Drop a picture or a list",
-  bring: "Open a picture or list…",
+  bring: "Open…",
+  bringHint: "Open a picture or a list, or drop it anywhere",
   bringing: "Reading…",
   brought: "What shall become of this picture?",
   notBrought: "This can't be used",
