@@ -12,7 +12,7 @@ from guidegen.studio import form
 from guidegen.studio.events import Broker
 from guidegen.studio.places import Places
 from guidegen.studio.queue.drawer import Drawer
-from guidegen.studio.queue.jobs import Job, Queue
+from guidegen.studio.queue.jobs import Job, Kind, Queue
 from guidegen.studio.queue.kinds import DRAWERS
 from guidegen.studio.queue.lists import keep_list, open_grid, open_list
 from guidegen.studio.queue.turns import Turns
@@ -84,7 +84,7 @@ class Studio:
         Raises:
             GuidegenError: what can be refused before any work.
         """
-        if kind != "pictures" and kind != "starts":
+        if kind not in ("pictures", "starts"):
             raise ConfigError(f"the studio draws pictures or starts, not {kind!r}")
         settings = self.settings(fields)
         configs = form.configs(settings, count=count)
@@ -92,7 +92,8 @@ class Studio:
         seeds = seeds or [config.seed for config in configs]
         for seed in seeds:
             make_config({**settings, "seed": seed})
-        job = Job.new(kind, configs[0].prompt, settings, seeds=seeds, total=len(seeds))
+        own: Kind = "starts" if kind == "starts" else "pictures"
+        job = Job.new(own, configs[0].prompt, settings, seeds=seeds, total=len(seeds))
         self.queue.add(job)
         return job
 
