@@ -12,7 +12,7 @@ class ScheduleSettings(BaseModel, defer_build=True):
         0.0, ge=0, le=0.9, description="Share of the run over which the learning rate rises."
     )
     cutout_scale_end: str | None = Field(
-        None, description="LOW,HIGH: what --cutout-scale has become by the last step."
+        None, description="LOW,HIGH: what cutout_scale has become by the last step."
     )
     coarse_to_fine: int = Field(
         0,

@@ -207,7 +207,9 @@ def _several(value: object) -> list[str]:
 def _refuse_folders(perceptors: list[str], trusted: list[str]) -> None:
     for text in perceptors:
         if text.startswith("local-dir:") and text not in trusted:
-            raise ConfigError(f"{text} is no CLIP that the page may name; start with --perceptor")
+            raise ConfigError(
+                f"{text} is no CLIP that the page may name; start it with that perceptor"
+            )
 
 
 _PATHS = frozenset(

@@ -57,7 +57,7 @@ def serve(
     """
     require()
     if is_picture(root):
-        raise OutputError(f"the studio needs a folder, not a picture: --out {root.with_suffix('')}")
+        raise OutputError(f"the studio needs a folder, not a picture: {root.with_suffix('')}")
     check_writable(root)
     with _alone(root) as own, _bound(listen or LOCAL, port) as bound:
         host, port = bound.getsockname()[:2]
@@ -117,7 +117,7 @@ def _alone(root: Path) -> Iterator[Path]:
         with suppress(OSError):
             address = f" at {(own / 'address').read_text(encoding='ascii')[:200]}"
         raise OutputError(
-            f"a studio is open for {root} already{address}; use that one, or another --out"
+            f"a studio is open for {root} already{address}; use that one, or another folder"
         ) from None
 
 
