@@ -64,7 +64,7 @@ def test_what_does_not_start_says_why_in_one_line(tmp_path, server, settings):
     assert code == 6
     assert err == (
         f"guidegen: a studio is open for {server.folder} already at {server.address}; use that "
-        "one, or another --out\n"
+        "one, or another folder\n"
     )
     (tmp_path / "file").write_text("")
     code, err = refused("--out", tmp_path / "file" / "b", "--port", 0)
