@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from generators import COLLAGE, PIXELS
+from generators.biggan.generator import BigGAN
 from guidegen.config import make_config
 from guidegen.cutouts import FuseDreamCutouts
 from guidegen.engine.build import make_candidate, make_guidance, make_steps
@@ -88,6 +89,19 @@ def test_choices_can_not_be_mixed():
     with pytest.raises(ConfigError, match="collage makes choices") as caught:
         Mixture(collage, 2).init(1, rngs=rngs(1))
     assert caught.value.field == "mix"
+
+
+def test_biggan_mixes_class_vectors_and_not_their_logits():
+    yes, no = 4.0, -7.0
+    basis = torch.full((1, 5, 2, 6), no)  # five starts of one class each, two blocks
+    for start in range(5):
+        basis[:, start, :, start] = yes
+    shares = torch.full_like(basis, 1 / 5)
+    mixed = BigGAN.mix(None, "class_logits", basis, shares).sigmoid()
+    assert mixed[0, 0, :5].tolist() == pytest.approx([0.2] * 5, abs=0.01)
+    assert mixed[0, 0, 5] < 0.01
+    z = torch.rand(1, 5, 2, 3)
+    assert torch.allclose(BigGAN.mix(None, "z", z, torch.full_like(z, 1 / 5)), z.mean(1))
 
 
 def test_views_are_augmented_as_published():

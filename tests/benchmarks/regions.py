@@ -1,0 +1,89 @@
+"""Whether things stand where regions say: crops ranked by a CLIP that does not guide.
+
+    python -m tests.benchmarks.regions RESULTS.jsonl [--prompts 50] [--judge embedded]
+
+Each picture has two regions, left and right or top and bottom, painted small by the preset `paint`.
+A region counts as right where the judge finds its crop nearer to its own prompt than to the other
+one; beside it stands how often that is so for both. The same pictures without regions, of "A and
+B", are the control. What RESULTS.jsonl holds already is not painted again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torchvision.transforms.functional import pil_to_tensor
+
+from guidegen.clip.perceptor import load_ensemble
+from guidegen.config import make_config
+from guidegen.engine.generate import generate
+
+THINGS = (
+    "a red apple", "a green tree", "a blue car", "a yellow duck", "a house", "a butterfly",
+    "a fish", "a flame", "an eye", "a castle",
+)  # fmt: skip
+SIDES = (("left", "right"), ("top", "bottom"))
+
+
+def pairs(count: int) -> list[tuple[str, str, tuple[str, str]]]:
+    """Two things and their sides, `count` of them; every other one is above and below."""
+    found = [
+        (THINGS[first], THINGS[(first + step) % len(THINGS)])
+        for step in range(1, len(THINGS))
+        for first in range(len(THINGS))
+    ]
+    return [(a, b, SIDES[number % 2]) for number, (a, b) in enumerate(found[:count])]
+
+
+def crops(image: torch.Tensor, sides: tuple[str, str]) -> torch.Tensor:
+    """The two halves [2, 3, s, s] of a square picture [3, H, W], squeezed to squares."""
+    dim = 2 if sides[0] == "left" else 1
+    half = image.shape[dim] // 2
+    parts = image.narrow(dim, 0, half), image.narrow(dim, half, half)
+    size = (image.shape[1], image.shape[2])
+    return torch.cat([torch.nn.functional.interpolate(part[None], size) for part in parts])
+
+
+def main() -> None:
+    """Paint what is missing, then print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--prompts", type=int, default=50)
+    parser.add_argument("--judge", default="embedded")
+    parser.add_argument("--weight", type=float, default=2.0)
+    options = parser.parse_args()
+    ((judge, _),) = load_ensemble((options.judge,), device="cpu", precision="fp32").parts
+    done = {}
+    if options.results.exists():
+        for line in options.results.read_text().splitlines():
+            row = json.loads(line)
+            done[row["kind"], row["first"], row["second"]] = row
+    with options.results.open("a") as file:
+        for first, second, sides in pairs(options.prompts):
+            for kind in ("regions", "control"):
+                if (kind, first, second) in done:
+                    continue
+                own = {"prompt": f"{first} and {second}", "preset": "paint", "size": "128"}
+                if kind == "regions":
+                    places = zip((first, second), sides, strict=True)
+                    own["region"] = [f"{text}={side}:{options.weight:g}" for text, side in places]
+                (picture,) = generate([make_config(own)], write=False)
+                parts = crops(pil_to_tensor(picture.image).float() / 255, sides)
+                table = judge.encode_image(parts) @ judge.encode_text([first, second]).T
+                right = [bool(table[0, 0] > table[0, 1]), bool(table[1, 1] > table[1, 0])]
+                row = {"kind": kind, "first": first, "second": second, "right": right}
+                done[kind, first, second] = row
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+    for kind in ("regions", "control"):
+        rows = [row["right"] for row in done.values() if row["kind"] == kind]
+        each = sum(map(sum, rows)) / (2 * len(rows))
+        error = (each * (1 - each) / (2 * len(rows))) ** 0.5
+        both = sum(map(all, rows)) / len(rows)
+        print(f"{kind:<8} {len(rows):>3} pictures: {each:.3f} ± {error:.3f} of the regions right, "
+              f"both {both:.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
