@@ -14,9 +14,9 @@ from guidegen.engine.begin.inpaint import start_picture
 from guidegen.engine.begin.start import StartFrom
 from guidegen.engine.models import Session
 from guidegen.guidance.averaging import averaged, best_so_far
-from guidegen.guidance.budget import share_micro_batches
+from guidegen.guidance.budget import Budget, share_micro_batches
 from guidegen.guidance.camera import Motion
-from guidegen.guidance.evaluate import Budget, LossEvaluator
+from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.judge import Judge, judged
 from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.guidance.objective import make_objective

@@ -7,7 +7,8 @@ import torch
 from generators import PIXELS
 from guidegen.clip.perceptor import Ensemble
 from guidegen.cutouts import CutoutSettings
-from guidegen.guidance.evaluate import Budget, LossEvaluator
+from guidegen.guidance.budget import Budget
+from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.losses.distances import DISTANCES
 from guidegen.guidance.objective import make_objective
 from guidegen.guidance.optimize import optimize
