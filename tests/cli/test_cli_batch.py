@@ -117,6 +117,7 @@ def test_check_reads_the_list_and_draws_nothing(run, listed):
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 def test_flags_go_before_the_config_file_and_lines_before_flags(run, tmp_path):
     (tmp_path / "c.toml").write_text('out = "mine"\nsteps = 1\nsave_every = 7\n')
     path = tmp_path / "l.jsonl"
@@ -168,6 +169,7 @@ class Pipe:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a cat\na dog\n", '{"prompt": "a cat"}\n{"prompt": "a dog"}\n'])
 def test_a_list_from_stdin_is_kept_beside_its_pictures(run, monkeypatch, text):
     monkeypatch.setattr(sys, "stdin", Pipe(text))

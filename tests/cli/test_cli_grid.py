@@ -24,6 +24,7 @@ def test_what_is_no_grid_is_said_in_one_line_before_work(capsys, monkeypatch, tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_sheet_is_drawn_and_found_again(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     clip = make_tiny_clip(tmp_path / "clip")

@@ -151,6 +151,7 @@ def test_completion_is_installed_where_the_shell_looks(run, tmp_path, monkeypatc
     assert any("--negative-weight" in text for text in written)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_is_one_line():
     process = start(
         "import sys; from guidegen.cli import main as m\n"
@@ -171,6 +172,7 @@ def test_ctrl_c_while_starting_is_one_line():
     assert err == "guidegen: stopped; nothing was being drawn yet\n"
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_quiet():
     process = subprocess.run(
         f"{shlex.quote(sys.executable)} -m guidegen.cli generators | true; echo ${{PIPESTATUS[0]}}",

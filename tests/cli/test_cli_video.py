@@ -18,6 +18,7 @@ def made(tmp_path):
 QUICK = ("--seconds", 0.5, "--hold", 0, "--fps", 8)
 
 
+@pytest.mark.slow
 def test_a_video_lies_in_its_run(run, made):
     done = run("video", made[0].path, *QUICK)
     assert done.code == 0, done.err

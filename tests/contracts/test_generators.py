@@ -103,6 +103,7 @@ def test_images_do_not_depend_on_their_neighbours(generator):
         assert torch.equal(again, alone)
 
 
+@pytest.mark.slow
 def test_every_floating_latent_gets_a_finite_gradient_of_its_own_image_only(generator):
     latents = {
         k: v.clone().requires_grad_(v.is_floating_point())
@@ -169,6 +170,7 @@ def test_encoding_an_image_comes_back_to_it(generator):
     assert (generator.decode(generator.encode(x)) - x).abs().max() < 0.02
 
 
+@pytest.mark.slow
 def test_proposals_change_a_copy_by_the_rows_own_rng(generator):
     if not isinstance(generator, Proposes):
         pytest.skip(f"{generator.info.name} has no choices")

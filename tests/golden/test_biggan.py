@@ -84,6 +84,7 @@ def each_row(ours, *tensors):
     return [tensor[:, None].expand(-1, ours.rows, -1) for tensor in tensors]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truncation", "row"), [(0.14, 7), (0.28, 14), (0.56, 28), (0.58, 29), (0.94, 47), (0.3, 15)]
 )
@@ -140,6 +141,7 @@ def test_nothing_but_the_latents_takes_a_gradient(name):
     assert torch.equal(again, generator.decode(draw(generator)))  # no power iteration goes on
 
 
+@pytest.mark.slow
 def test_half_precision_comes_near(name):
     latents = draw(build(name))
     latents["class_logits"] -= 3

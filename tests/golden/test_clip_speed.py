@@ -132,6 +132,7 @@ def test_resnets():
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["efficientnet_lite0", "tf_efficientnet_lite0"])
 def test_efficientnets(model):
     visual = tower(timm_model_name=model, timm_pool="avg", timm_proj="linear", image_size=64)
@@ -155,6 +156,7 @@ def test_other_timm_towers_only_keep_cast_weights(model, pool):
     assert any(parameter.dtype == torch.bfloat16 for parameter in fast.parameters())
 
 
+@pytest.mark.slow
 def test_the_embedded_clip():
     visual = load_folder(embedded("clip"))[0].visual.eval().requires_grad_(False)
     assert local_folder("embedded") == embedded("clip")

@@ -216,6 +216,7 @@ def test_a_size_that_is_no_multiple_is_refused(store):
         load("vqgan/imagenet-f16-16384", size=(72, 96))
 
 
+@pytest.mark.slow
 def test_half_precision_stays_near(store):
     exact, half = load("vqgan/tiny-f8"), load("vqgan/tiny-f8", precision="bf16")
     latents = exact.init(1, rngs=rngs(1))

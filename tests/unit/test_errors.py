@@ -78,6 +78,7 @@ def spelled_flags(code):
     ]
 
 
+@pytest.mark.slow
 def test_the_library_spells_no_flags():
     # the command line's own folder does, training is a command line, and the shell command that
     # makes a picture again is written into its metadata

@@ -158,6 +158,7 @@ def test_each_line_of_a_list_can_have_its_own():
     assert (three.generator, three.lr) == ("collage", 0.03)
 
 
+@pytest.mark.slow
 def test_the_python_api_takes_them():
     picture = guidegen.generate(
         "a fox", preset="vqgan-clip", generator="fourier", perceptor="embedded", size=64, steps=1,

@@ -60,6 +60,7 @@ def test_a_sheet_has_its_pictures_in_place(tmp_path):
     assert labels.getextrema() != ((255, 255),) * 3
 
 
+@pytest.mark.slow
 def test_a_grid_is_drawn_once_and_harmed_by_no_cell(tmp_path, clip):
     settings = {**fast(clip), "prompt": "a", "out": tmp_path}
     grid = make_grid(settings, Axis("seed", ("1", "2")), Axis("lr", ("0.1", "0.2")))

@@ -66,6 +66,7 @@ def test_a_list_becomes_pictures_results_and_a_gallery(tmp_path, settings, liste
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_the_same_pictures_as_one_by_one(tmp_path, settings, listed):
     draw(listed, tmp_path / "out", settings)
     for line in ("a cat", "a dog", "an owl"):
@@ -84,6 +85,7 @@ def test_a_second_call_draws_nothing_again(tmp_path, settings, listed):
     assert not any(result.reused for result in draw(listed, folder, settings, force=True))
 
 
+@pytest.mark.slow
 def test_a_longer_list_draws_only_what_is_new(tmp_path, settings, listed):
     folder = tmp_path / "out"
     draw(listed, folder, settings)
@@ -96,6 +98,7 @@ def test_a_longer_list_draws_only_what_is_new(tmp_path, settings, listed):
     ]
 
 
+@pytest.mark.slow
 def test_one_bad_prompt_stops_only_itself(tmp_path, settings, listed, fail):
     folder = tmp_path / "out"
     # in the batch of three, and alone
@@ -118,6 +121,7 @@ def test_one_bad_prompt_stops_only_itself(tmp_path, settings, listed, fail):
     assert draw(listed, folder, settings, retry_failed=True) == []
 
 
+@pytest.mark.slow
 def test_a_run_directory_that_another_process_holds_fails_alone(tmp_path, settings, listed):
     folder = tmp_path / "out"
     draw(listed, folder, settings)
@@ -131,6 +135,7 @@ def test_a_run_directory_that_another_process_holds_fails_alone(tmp_path, settin
     assert f"process {os.getpid()}" in bad.error
 
 
+@pytest.mark.slow
 def test_out_of_memory_draws_half_as_many_at_once(tmp_path, settings, listed, monkeypatch):
     widths = []
     whole = engine.generate
@@ -190,6 +195,7 @@ def test_a_torn_or_damaged_line_of_the_results_costs_nothing(tmp_path, settings,
         assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_each_line_may_have_its_own_settings(tmp_path, settings):
     path = tmp_path / "l.csv"
     path.write_text("prompt,steps,size\na cat,1,\na dog,,48\nan owl,1,\n")
@@ -223,6 +229,7 @@ def test_a_consumer_that_stops_early_leaves_all_in_order(tmp_path, settings, lis
 FORMULAS = ["=1+1", "+cmd", "-2 degrees", "@SUM(1)", "\t=1", "\uff1d1", "-"]
 
 
+@pytest.mark.slow
 def test_no_cell_of_the_table_is_a_formula_and_the_lines_keep_every_letter(tmp_path, settings):
     path = tmp_path / "list.jsonl"
     lines = [{"prompt": f"x {n}", "id": text} for n, text in enumerate(FORMULAS)]
@@ -241,6 +248,7 @@ def test_no_cell_of_the_table_is_a_formula_and_the_lines_keep_every_letter(tmp_p
     assert float(table[0]["loss"])  # figures stay figures
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_heals_with_the_same_command(tmp_path, settings, listed):
     folder = tmp_path / "out"
     whole = draw(listed, folder, settings)

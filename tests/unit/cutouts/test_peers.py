@@ -34,6 +34,7 @@ def cropped(image, left, top, side, size):
     return F.interpolate(crop, (size, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "size"), [(512, 224), (256, 224), (128, 224), (100, 32)])
 def test_big_sleeps_crops_of_every_side_equal_crop_and_nearest_resize(length, size):
     image = noise_image(1, 3, length, length)

@@ -60,6 +60,7 @@ def test_after_its_minutes_a_picture_is_finished_and_says_why(settings, clock):
     assert (picture.run.path / "trajectory.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_what_ends_early_shows_the_best_so_far_with_its_own_loss(settings):
     # a picture that hardly moves: its loss goes up and down with the views
     still = {**settings, "lr": 1e-6, "optimizer": "sgd", "steps": 30}

@@ -87,6 +87,7 @@ def test_the_number_of_threads_changes_rounding_only():
     same_within_rounding(*found)
 
 
+@pytest.mark.slow
 def test_the_cutout_micro_batch_changes_rounding_only():
     _, small = steps(config(cutout_batch=1))
     _, whole = steps(config(cutout_batch=32))

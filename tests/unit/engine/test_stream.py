@@ -114,6 +114,7 @@ def test_a_stop_from_another_thread_keeps_the_best_and_the_same_call_goes_on(set
     assert status(again.run.path)["ended"] == ""
 
 
+@pytest.mark.slow
 def test_leaving_the_loop_saves_it_and_the_same_call_goes_on(settings):
     whole = guidegen.generate("a red dot", **{**settings, "out": None})
     for step in guidegen.stream("a red dot", count=2, **settings):

@@ -83,6 +83,7 @@ def config(clips, **settings):
     return make_config({**fields, **settings})
 
 
+@pytest.mark.slow
 def test_its_score_is_in_the_record_and_does_not_guide(clips, tmp_path):
     with_judge = config(clips, out=tmp_path / "a")
     (picture,) = generate([with_judge])

@@ -234,6 +234,7 @@ def test_noise_on_big_sleeps_cutouts_is_refused_before_any_work(specs, tmp_path)
     assert engine.resolve(quick(specs, tmp_path)).cutout_noise == 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["views", "big-sleep", "vqgan-clip"])
 def test_every_cutout_method_makes_the_same_picture_again(specs, tmp_path, method):
     config = quick(specs, tmp_path, cutout_method=method)
@@ -255,6 +256,7 @@ def test_the_run_keeps_all_of_it(specs, tmp_path, photo):
     assert again.reused
 
 
+@pytest.mark.slow
 def test_pictures_with_references_of_their_own_advance_together_as_they_would_alone(specs, photo):
     settings = {
         "prompt": "a fox", "generator": "pixels", "size": "16", "steps": 2, "cutouts": 2,

@@ -213,6 +213,7 @@ def test_what_half_precision_can_not_hold_stays_whole(tmp_path):
     assert read_trajectory(tmp_path).latents["z"][-1] == 1e6 + 4
 
 
+@pytest.mark.slow
 def test_large_pictures_keep_within_the_default_budget_and_their_steps_spread_evenly(tmp_path):
     recorder = trajectory(tmp_path)
     side = 256

@@ -115,6 +115,7 @@ def test_a_picture_of_then_tells_its_settings_and_makes_itself_again(made, monke
     assert capsys.readouterr().out == f"{picture.relative_to(made)}\n"
 
 
+@pytest.mark.slow
 def test_a_trajectory_of_then_becomes_a_video(made):
     (run,) = map(Run.load, made.glob("outputs/a-red-dot-*"))
     settings = VideoSettings(format="gif", fps=8, seconds=0.5, hold=0)

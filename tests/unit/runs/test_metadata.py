@@ -209,6 +209,7 @@ def test_forged_metadata_is_refused_in_one_short_line(tmp_path, data):
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.slow
 def test_a_prompt_of_fifty_megabytes_is_refused_at_once(tmp_path):
     path = forged(tmp_path, {**GOOD, "config": {"prompt": "x" * 50_000_000}})
     began = time.process_time()

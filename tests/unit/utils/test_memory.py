@@ -28,6 +28,7 @@ def run(word, **more):
     return done == "True", int(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
 def test_large_buffers_come_without_page_faults():
     done, kept = run("keep")

@@ -61,6 +61,7 @@ def put(tmp_path, tiny, *, config=None, state=None, file="model.pt"):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VQGAN_FAMILIES)
 def test_each_published_vqgan_layout_is_imported(tmp_path, store, name):
     codes, wrapper = VQGAN_FAMILIES[name]
@@ -362,6 +363,7 @@ def test_a_different_model_is_kept_unless_forced(tmp_path, store, tiny):
     assert files_in(store) == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_import_left_is_cleared_away(tmp_path, store, tiny):
     path = put(tmp_path, tiny)
     import_checkpoint(path, "vqgan/a", store)
@@ -430,6 +432,7 @@ def test_data_of_another_length_than_it_says_is_refused(tmp_path, store, tiny, c
     assert not (store / "vqgan" / "mine").exists()
 
 
+@pytest.mark.slow
 def test_numbers_too_large_for_float32_are_refused(tmp_path, store, tiny):
     state = {name: value.double() for name, value in tiny[1].items()}
     next(iter(state.values())).view(-1)[0] = 1e300
@@ -446,6 +449,7 @@ def test_a_tensor_without_memory_is_refused(tmp_path, store, tiny):
         import_checkpoint(put(tmp_path, tiny, state=state), "vqgan/mine", store)
 
 
+@pytest.mark.slow
 def test_a_pipe_and_a_config_without_end_are_refused(tmp_path, store, tiny):
     path = put(tmp_path, tiny)
     os.mkfifo(tmp_path / "pipe.ckpt")
@@ -472,6 +476,7 @@ def test_names_longer_than_a_folder_can_be_are_refused(tmp_path, store, tiny):
     assert weights.find_stored(f"vqgan/{'x' * 300}") is None
 
 
+@pytest.mark.slow
 def test_verify_finds_what_an_older_import_let_through(tmp_path, store, tiny):
     import_checkpoint(put(tmp_path, tiny), "vqgan/mine", store)
     found = weights.stored("vqgan/mine")

@@ -45,6 +45,7 @@ def test_probabilities_are_those_of_open_clip(tmp_path, tiny, picture, template,
     assert list(found) == sorted(wanted, key=wanted.get, reverse=True)
 
 
+@pytest.mark.slow
 def test_probabilities_of_the_embedded_model_are_those_of_open_clip(tmp_path, picture):
     path = picture(tmp_path / "a.png", size=(90, 70))
     wanted = theirs(f"local-dir:{embedded('clip')}", path, "a drawing of {}")
@@ -77,6 +78,7 @@ def test_more_pictures_than_a_batch_come_in_order(tmp_path, tiny, picture):
     assert found[39].probabilities == pytest.approx(alone[0].probabilities, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_accuracy_is_over_the_folders_that_pictures_lie_in(tmp_path, picture):
     for label, color in (("a red circle", "red"), ("a blue circle", "blue")):
         picture(tmp_path / label / "a.png", color)

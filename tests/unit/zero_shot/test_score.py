@@ -13,6 +13,7 @@ from guidegen.runs import metadata
 from guidegen.zero_shot.score import plain, r_precision, rank, read_prompt
 
 
+@pytest.mark.slow
 def test_the_score_is_the_cosine_that_the_perceptor_gives(tmp_path, tiny, other, picture):
     path = picture(tmp_path / "a.png", size=(32, 32))
     (found,) = guidegen.score(path, "a red circle", perceptors=(tiny, other))
@@ -26,6 +27,7 @@ def test_the_score_is_the_cosine_that_the_perceptor_gives(tmp_path, tiny, other,
     assert found.rank == {}
 
 
+@pytest.mark.slow
 def test_the_prompt_is_read_from_our_metadata_without_weights(tmp_path):
     config = make_config({"prompt": "a red apple:2 | fog:-0.5", "seed": 7})
     path = tmp_path / "a.png"

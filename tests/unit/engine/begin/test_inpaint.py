@@ -46,6 +46,7 @@ def draw(*args, **settings):
     return pixels(picture.image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["pixels", "pyramid", "fourier", "vqgan/embedded"])
 def test_what_is_black_stays_and_the_rest_is_drawn(files, generator):
     start = pixels(Image.open(files / "init.png"))

@@ -30,6 +30,7 @@ def test_mean_square_is_over_all_floating_latents():
     assert torch.allclose(mean_square(latents, start), torch.tensor([0.75, 0.75]))
 
 
+@pytest.mark.slow
 def test_it_pulls_to_the_start_and_not_to_zero():
     free, near, tied = (run(held(weight, steps=8)) for weight in (0.0, 10.0, 1000.0))
     assert (away(tied) < away(near)).all()

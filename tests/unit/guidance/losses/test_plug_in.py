@@ -57,6 +57,7 @@ def test_it_is_found_beside_ours(site):
         find_loss("drak")
 
 
+@pytest.mark.slow
 def test_it_guides_the_picture_and_is_in_the_record(site, tmp_path):
     plain = next(generate([quick(tmp_path)], write=False))
     out = tmp_path / "outputs"

@@ -73,6 +73,7 @@ def by_mixture(seed):
     return found(mixture.mixed(last.latents))
 
 
+@pytest.mark.slow
 def test_evolution_finds_the_planted_optimum_and_is_repeatable():
     loop = make(3)
     start = draw(loop.evaluator, 0, 1)

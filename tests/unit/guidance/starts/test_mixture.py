@@ -141,6 +141,7 @@ def fields(tmp_path_factory):
     return {"prompt": "a cat", "perceptor": f"local-dir:{clip}", "generator": "pixels", "size": 32}
 
 
+@pytest.mark.slow
 def test_a_mixing_run_that_goes_on_ends_as_if_it_had_never_stopped(fields):
     resolved = resolve(
         make_config(

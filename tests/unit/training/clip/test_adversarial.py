@@ -20,6 +20,7 @@ def scored(shapes, tmp_path, monkeypatch):
     return model, tokenizer, evaluate.Evaluator(CaptionedImages(shapes), sample=4)
 
 
+@pytest.mark.slow
 def test_an_attack_lowers_the_share_of_right_answers(scored):
     model, tokenizer, evaluator = scored
     hard = adversarial.retrieval(model, tokenizer, evaluator, eps=4.0, steps=3, draws=1)

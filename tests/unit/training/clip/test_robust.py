@@ -60,6 +60,7 @@ def test_sizes_attacks_and_pictures_follow_the_schedule():
     assert plan.radius(99) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_tower_is_that_of_open_clip_before_training_and_after_it_is_written_back(folder):
     model, _ = clip.load_model(folder)
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -149,6 +150,7 @@ def test_a_model_that_is_no_efficientnet_lite_is_refused_in_one_line(shapes, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_training_may_begin_with_a_tower_that_is_robust_already(folder, train_set, tmp_path):
     model, _ = clip.load_model(folder)
     other = copy.deepcopy(model.visual)

@@ -12,6 +12,7 @@ def names(hits):
     return [hit.path.stem for hit in hits]
 
 
+@pytest.mark.slow
 def test_words_find_the_picture_that_they_name(folder):
     for color in ("red", "blue", "yellow"):
         assert names(guidegen.search(folder, f"a {color} circle", top=1)) == [color]
