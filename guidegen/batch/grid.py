@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from guidegen.batch.prompt_list import Job
 from guidegen.config import RunConfig, make_config
 from guidegen.errors import ConfigError
-from guidegen.media.labelled_grid import labelled_grid
 from guidegen.runs.store import IMAGE, slug
 from guidegen.utils.files import write_atomic
 from guidegen.utils.stop import Stop
@@ -103,6 +102,8 @@ class Grid:
         width = len(self.x.values)
         cells = [runs[n] / IMAGE if n in runs else None for n in range(len(self.configs))]
         rows = [cells[start : start + width] for start in range(0, len(cells), width)]
+        from guidegen.media.labelled_grid import labelled_grid  # Pillow, which --help does not need
+
         sheet = labelled_grid(rows, columns=self.x.labels, rows=self.y.labels, side=side)
         buffer = io.BytesIO()
         sheet.save(buffer, "PNG")

@@ -242,7 +242,8 @@ _CALL_FLAGS: list[Flag] = [
         str | None,
         None,
         ["--pick"],
-        "Numbers of starts to go on from, like 3 or 3,7 (guidegen starts shows them).",
+        "Numbers of starts to go on from, like 3 or 3,7 (guidegen starts shows them) [default: the "
+        "best].",
     ),
     (
         "config",

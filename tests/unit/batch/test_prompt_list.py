@@ -147,7 +147,7 @@ def test_problems_of_csv(tmp_path):
 @pytest.mark.parametrize(
     ("header", "word"),
     [("prompt,colour", "'colour'"), ("text,seed", "no column 'prompt'"), ("prompt;seed", "commas"),
-     ("prompt,prompt", "twice"), ("prompt,out", "--out names one folder")],
+     ("prompt,prompt", "twice"), ("prompt,out", "one folder for the whole list")],
 )  # fmt: skip
 def test_headers_that_can_not_be(tmp_path, header, word):
     found = problems(written(tmp_path, "l.csv", f"{header}\na,b\n"))
