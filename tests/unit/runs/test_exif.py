@@ -1,5 +1,6 @@
 """Settings in JPEG and WebP files."""
 
+import io
 import logging
 
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from guidegen.config import make_config
 from guidegen.errors import InputImageError
-from guidegen.runs import metadata
+from guidegen.runs import exif, metadata
 
 CONFIG = make_config({"prompt": 'a "red" apple: 苹果 🍎 | fog:0.3', "seed": 7, "steps": 3})
 IMAGE = Image.new("RGB", (48, 32), (200, 10, 20))
@@ -69,3 +70,73 @@ def test_another_s_jpeg_is_none_of_ours(tmp_path):
     IMAGE.save(tmp_path / "x.jpg")
     with pytest.raises(InputImageError, match="no guidegen metadata"):
         metadata.read(tmp_path / "x.jpg")
+
+
+NOISE = Image.effect_noise((64, 48), 90).convert("RGB")
+NOISE.putpixel((3, 3), (255, 0, 0))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_pixels_are_written_at_quality_95_and_a_jpeg_s_in_full_colour(suffix):
+    kind, more = ("WEBP", {}) if suffix == ".webp" else ("JPEG", {"subsampling": 0})
+    wanted = io.BytesIO()
+    NOISE.save(wanted, kind, quality=95, **more)
+    assert exif.encode(NOISE, suffix, lines="", record="r", xmp="x") == wanted.getvalue()
+
+
+def fields(data):
+    with Image.open(io.BytesIO(data)) as image:
+        found = image.getexif().get_ifd(0x8769)
+        return found.get(0x9286), found.get(0x927C), image.info.get("xmp"), exif.read(image)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_each_text_stands_in_its_own_field(suffix, caplog):
+    data = exif.encode(IMAGE, suffix, lines="é\udcff", record='{"é": 1}', xmp="<é/>")
+    assert fields(data) == (
+        b"UNICODE\0" + "é\\udcff".encode("utf-16-be"),
+        b"guidegen\0" + '{"é": 1}'.encode(),
+        "<é/>".encode(),
+        '{"é": 1}',
+    )
+    assert caplog.messages == []
+
+
+def used(data):
+    """Bytes of the EXIF in a file."""
+    with Image.open(io.BytesIO(data)) as image:
+        return len(image.info["exif"])
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "JPEG"), (".webp", "WEBP")])
+def test_a_segment_is_filled_and_what_is_longer_is_left_out(suffix, kind, caplog):
+    spent = used(exif.encode(IMAGE, ".jpg", lines="a", record="r" * 99, xmp="")) - 99
+    room = 65_526 - spent  # EXIF is padded to an even number
+    full = exif.encode(IMAGE, suffix, lines="a", record="r" * room, xmp="")
+    assert fields(full)[3] == "r" * room
+    assert caplog.messages == []
+    lines = b"UNICODE\0" + "a".encode("utf-16-be")
+    more = exif.encode(IMAGE, suffix, lines="a", record="r" * (room + 1), xmp="")
+    assert fields(more) == (lines, None, None, None)
+    assert caplog.messages == [
+        f"the prompts are too long for the metadata of a {kind}; a PNG holds them"
+    ]
+    none = exif.encode(IMAGE, suffix, lines="a" * 33_000, record="r", xmp="x")
+    assert fields(none) == (None, None, b"x", None)
+    assert len(caplog.messages) == 2
+
+
+def test_an_xmp_that_no_segment_holds_is_left_out():
+    # counted in bytes: an é has two
+    fits, too_long = ("é" * 32_747, "é" * 32_747 + "x")
+    assert fields(exif.encode(IMAGE, ".jpg", lines="a", record="r", xmp=fits))[2] == fits.encode()
+    assert fields(exif.encode(IMAGE, ".jpg", lines="a", record="r", xmp=too_long))[2] is None
+
+
+def test_a_note_of_another_maker_is_not_read():
+    for note in (b"other\0{}", b"", b"guidegen{}"):
+        other = Image.Exif()
+        other.get_ifd(0x8769)[0x927C] = note
+        data = io.BytesIO()
+        IMAGE.save(data, "JPEG", exif=other.tobytes())
+        assert fields(data.getvalue())[3] is None
