@@ -242,7 +242,7 @@ def test_another_picture_in_its_place_is_not_taken_for_ours_and_is_kept(tmp_path
     Image.new("RGB", (32, 32), "blue").save(run.image)
     other = run.image.read_bytes()
     assert RunStore(tmp_path).find(CONFIG, DIGEST) is None
-    assert f"{run.image} is not what the run left; it is made again" in caplog.text
+    assert caplog.messages == [f"{run.image} is not what the run left; it is made again"]
     RunStore(tmp_path).create(CONFIG, DIGEST)
     assert not run.image.exists()
     assert caplog.messages[-1] == f"the picture that lay at {run.image} is kept as image-2.png"
