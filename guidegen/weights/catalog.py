@@ -57,6 +57,8 @@ class Checkpoint:
         about: bytes, where only a rough figure is known.
         sha256: of the file in hex; "" where none was published.
         config: `config.json` of the model in the store; empty for CLIP.
+        side: of the square picture that a CLIP sees, in pixels; None for what is no CLIP.
+        parameters: numbers in both towers of a CLIP, by its architecture; None for what is none.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Checkpoint:
     about: int | None = None
     sha256: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
+    side: int | None = None
+    parameters: int | None = None
 
     @property
     def size_text(self) -> str:

@@ -87,11 +87,12 @@ def pull(
 def _pull_clip(checkpoint: Checkpoint, store: Path) -> Pulled:
     """CLIP models stay where open_clip looks for them: in the hub's cache."""
     here = any(in_hub_cache(source) for source in checkpoint.sources)
-    from guidegen.weights.open_clip_weights import fetch_zoo, split_zoo_name
+    from guidegen.weights.open_clip_weights import HUB, fetch_hub, fetch_zoo, split_zoo_name
 
     if not here:
         require_hub(checkpoint.name)
-    path = fetch_zoo(*split_zoo_name(checkpoint.name))
+    name = checkpoint.name
+    path = fetch_hub(name) if name.startswith(HUB) else fetch_zoo(*split_zoo_name(name))
     sha256 = sha256_file(path)
     record(store, checkpoint.name, sha256)
     return Pulled(checkpoint.name, path, sha256, {}, already=here)

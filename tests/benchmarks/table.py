@@ -42,7 +42,12 @@ def main() -> None:
     ]
     clips = [
         "embedded",
-        *(c.name for c in read_registry().checkpoints.values() if c.family == "clip"),
+        # those of the hub have an architecture of the zoo, which stands here already
+        *(
+            c.name
+            for c in read_registry().checkpoints.values()
+            if c.family == "clip" and not c.name.startswith("hf-hub:")
+        ),
     ]
     rows = []
     with tempfile.TemporaryDirectory() as store:

@@ -136,8 +136,18 @@ def test_presets_and_perceptors_can_be_looked_up(run, monkeypatch, tmp_path):
     assert "--cutout-method    big-sleep" in run("presets").out
     assert json.loads(run("presets", "--json").out)["vqgan"]["steps"] == 300
     assert "guidegen presets" in run("a b", "--preset", "list").err
-    assert "ViT-B-32/openai                  not here" in run("perceptors").out
-    assert json.loads(run("perceptors", "--json").out)[0]["name"] == "embedded"
+    text = run("perceptors").out
+    listed = next(line for line in text.splitlines() if line.startswith("ViT-B-32/openai "))
+    assert listed.split(maxsplit=1)[1].split("  ")[0] == "not here"
+    assert "224 px" in listed
+    assert "151 M" in listed
+    assert "~605 MB" in listed
+    assert "direct-ascent: ViT-B-32/openai + ViT-B-32/laion2b_s34b_b79k + " in text
+    rows = {row["name"]: row for row in json.loads(run("perceptors", "--json").out)}
+    assert next(iter(rows)) == "embedded"
+    assert rows["embedded/robust"]["presets"] == ["paint"]
+    robust = rows["hf-hub:chs20/FARE4-ViT-B-32-laion2B-s34B-b79K"]
+    assert (robust["presets"], robust["side"], robust["size"]) == (["clipag"], 224, "?")
 
 
 def test_completion_is_installed_where_the_shell_looks(run, tmp_path, monkeypatch):

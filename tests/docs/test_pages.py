@@ -15,6 +15,8 @@ import pytest
 import guidegen
 from guidegen import registry
 from guidegen.clip.perceptor import load_perceptor
+from guidegen.presets import PRESETS
+from guidegen.weights.catalog import CLIP, read_registry
 from tests.helpers.tiny_clip import MODEL, make_tiny_clip
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,19 @@ def test_every_link_leads_to_a_file(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     missing = [link for link in LINK.findall(text) if link and not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_the_page_of_clips_has_every_clip_and_preset():
+    lines = (ROOT / "docs" / "perceptors.md").read_text(encoding="utf-8").splitlines()
+    for one in read_registry().checkpoints.values():
+        if one.family == CLIP:
+            size = one.size_text.replace("?", "")
+            numbers = f"{one.parameters / 1e6:.0f} M"
+            row = (f"`{one.name}`", one.side, numbers, size, one.good_for, one.licence)
+            assert f"| {' | '.join(map(str, row))} |" in lines
+    for name, settings in PRESETS.items():
+        parts = " + ".join(f"`{clip}`" for clip in settings["perceptor"])
+        assert f"| `{name}` | {parts} |" in lines
 
 
 def test_the_page_of_commands_is_what_the_commands_say():

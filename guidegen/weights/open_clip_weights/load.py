@@ -84,15 +84,20 @@ def load_zoo(name: str, tag: str) -> tuple[Any, Any, str]:
     return model, tokenizer, sha256_file(weights)
 
 
-def load_hub(spec: str) -> tuple[Any, Any, str]:
-    """Model, tokenizer and digest of a hub repository in open_clip's layout."""
+def fetch_hub(spec: str) -> Path:
+    """The weights file of a hub repository in open_clip's layout, from the cache or fetched."""
     import_open_clip()
     from open_clip.pretrained import download_pretrained_from_hf
 
     repository = spec.removeprefix(HUB)
     with fetching(spec), quiet():
         download_pretrained_from_hf(repository, filename=CONFIG)
-        weights = Path(download_pretrained_from_hf(repository))
+        return Path(download_pretrained_from_hf(repository))
+
+
+def load_hub(spec: str) -> tuple[Any, Any, str]:
+    """Model, tokenizer and digest of a hub repository in open_clip's layout."""
+    weights = fetch_hub(spec)
     model, tokenizer = _create(spec, where=weights)
     return model, tokenizer, sha256_file(weights)
 

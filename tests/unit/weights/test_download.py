@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import re
 import shutil
 import subprocess
 import sys
@@ -362,9 +363,36 @@ def test_the_clips_of_the_registry_are_open_clip_s():
     import open_clip
 
     for name, one in read_registry().checkpoints.items():
-        if one.family == CLIP:
-            config = open_clip.get_pretrained_cfg(*name.rsplit("/", 1))
+        if one.family != CLIP:
+            continue
+        if name.startswith("hf-hub:"):
+            assert re.fullmatch(r"hf-hub:[\w-]+/[\w.-]+", name)
+            assert one.sources[0].hub == name.removeprefix("hf-hub:")
+            assert one.side == 224
+        else:
+            architecture, tag = name.rsplit("/", 1)
+            config = open_clip.get_pretrained_cfg(architecture, tag)
             assert config["hf_hub"].rstrip("/") == one.sources[0].hub
+            assert open_clip.get_model_config(architecture)["vision_cfg"]["image_size"] == one.side
+
+
+@pytest.mark.slow
+def test_the_clips_of_the_registry_have_as_many_parameters_as_their_architectures():
+    import open_clip
+    import torch
+
+    known = [one for one in read_registry().checkpoints.values() if one.family == CLIP]
+    counts = {}
+    for one in known:
+        if not one.name.startswith("hf-hub:"):
+            with torch.device("meta"):
+                model = open_clip.create_model(one.name.rsplit("/", 1)[0], device="meta")
+            counts[one.name.rsplit("/", 1)[0]] = sum(p.numel() for p in model.parameters())
+            assert one.parameters == counts[one.name.rsplit("/", 1)[0]], one.name
+    for one in known:
+        if one.name.startswith("hf-hub:"):
+            parts = [a for a in ("ViT-B-32", "ViT-B-16") if a in one.name] or ["ViT-L-14"]
+            assert one.parameters == counts[parts[0]], one.name
 
 
 def test_a_registry_that_can_t_be_read(tmp_path):

@@ -11,6 +11,8 @@ from guidegen.errors import WeightsError
 from guidegen.weights.catalog import read_registry
 from guidegen.weights.hub import require_hub
 from guidegen.weights.pull import pull
+from guidegen.weights.store import sha256_file
+from tests.helpers.tiny_clip import make_tiny_clip
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,20 @@ def test_a_pull_without_connection_logs_no_retries(caplog):
             with pytest.raises(WeightsError, match="can't be reached"):
                 pull(one)
     assert caplog.text == ""
+
+
+def test_a_clip_of_the_hub_is_pulled_from_the_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    one = read_registry().find("hf-hub:chs20/TeCoA4-ViT-B-16-laion2B-s34B-b88K")
+    folder = tmp_path / "hub" / f"models--{one.sources[0].hub.replace('/', '--')}"
+    weights = make_tiny_clip(folder / "snapshots" / "abc") / "open_clip_model.safetensors"
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    pulled = pull(one)
+    assert (pulled.path, pulled.sha256, pulled.already) == (weights, sha256_file(weights), True)
 
 
 def test_offline_by_wish_says_so(monkeypatch):
