@@ -1,7 +1,7 @@
 """What makes a painted picture read as its prompt: settings compared by a CLIP that never guides.
 
-    python tests/benchmarks/paint.py RESULTS.jsonl [--prompts 100] [--seeds 1] [VARIANT ...]
-    python tests/benchmarks/paint.py RESULTS.jsonl preset "whole .5" "no whole view"
+    python -m tests.benchmarks.paint RESULTS.jsonl [--prompts 100] [--seeds 1] [VARIANT ...]
+    python -m tests.benchmarks.paint RESULTS.jsonl preset "whole .5" "no whole view"
 
 Each variant paints the same prompts small with the preset `paint`. The judge is the CLIP of
 r_precision.py. Its score of a picture is how far the right prompt stands above all the others, in
@@ -14,18 +14,12 @@ variants take turns prompt by prompt, so that what is there can be compared at a
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 
-import torch
-from torchvision.transforms.functional import pil_to_tensor
-
-from guidegen.clip.perceptor import load_ensemble
-from guidegen.clip.templates import encode_prompt
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
+from tests.benchmarks.judging import JUDGE, Judge, Results, all_prompts, mean_and_error
 
-HERE = Path(__file__).parent
 # What changes against the preset.
 VARIANTS: dict[str, dict[str, object]] = {
     "preset": {},
@@ -82,7 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", default="128")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--judge", default=f"local-dir:{HERE / 'judge'}")
+    parser.add_argument("--judge", default=JUDGE)
     parser.add_argument("--perceptor", help="in place of embedded/robust")
     args = parser.parse_args()
     unknown = set(args.variants) - set(VARIANTS)
@@ -95,54 +89,16 @@ def main() -> None:
     if args.perceptor:
         shared["perceptor"] = (args.perceptor,)
     judge = Judge(args.judge, prompts)
-    done = read(args.results)
+    results = Results(args.results)
     for seed in range(args.seeds):
         for number, prompt in enumerate(prompts[: args.prompts]):
             for variant in args.variants:
                 settings = {**shared, **VARIANTS[variant], "prompt": prompt, "seed": seed}
                 key = json.dumps({**settings, "variant": variant}, sort_keys=True)
-                if key not in done:
+                if key not in results.rows:
                     (picture,) = generate([make_config(settings)], write=False)
-                    done[key] = judge(picture.image, number)
-                    with args.results.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps({"key": key, **done[key]}) + "\n")
-    report(done, args.variants, shared)
-
-
-def all_prompts() -> list[str]:
-    """Names of things, sentences and scenes, written before any of these pictures was made."""
-    names = (HERE / "rprecision_prompts.txt").read_text(encoding="utf-8").splitlines()
-    lines = (HERE / "free_sentences.jsonl").read_text(encoding="utf-8").splitlines()
-    names = [name for name in names if name and not name.startswith("#")]
-    sentences = [json.loads(line)["sentence"] for line in lines]
-    # things and sentences take turns, so that the first n are a fair part of both
-    mixed = [text for pair in zip(names, sentences, strict=False) for text in pair]
-    return [*mixed, *names[len(sentences) :], *sentences[len(names) :]]
-
-
-class Judge:
-    """Scores a picture against all prompts with a CLIP."""
-
-    def __init__(self, spec: str, prompts: list[str]) -> None:
-        ((self.perceptor, _),) = load_ensemble((spec,), device="cpu", precision="fp32")
-        self.texts = torch.stack([encode_prompt(self.perceptor, text, "") for text in prompts])
-
-    @torch.no_grad()
-    def __call__(self, image: object, number: int) -> dict[str, float]:
-        """How far prompt `number` stands out, and whether it comes first."""
-        picture = pil_to_tensor(image)[None].float() / 255
-        scores = (self.perceptor.encode_image(picture) @ self.texts.T)[0]
-        others = torch.cat([scores[:number], scores[number + 1 :]])
-        above = (scores[number] - others.mean()) / others.std()
-        return {"above": float(above), "first": float(scores[number] > others.max())}
-
-
-def read(path: Path) -> dict[str, dict[str, float]]:
-    """What was painted before: key -> figures."""
-    if not path.exists():
-        return {}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {line["key"]: {k: v for k, v in line.items() if k != "key"} for line in lines}
+                    results.add(key, judge(picture.image, number))
+    report(results.rows, args.variants, shared)
 
 
 def report(
@@ -170,14 +126,9 @@ def report(
 
 
 def mean_of(figures: dict[tuple[str, int], dict[str, float]]) -> str:
-    """Mean over prompts and its standard error; the seeds of a prompt are one sample."""
-    by_prompt: dict[str, list[float]] = {}
-    for (prompt, _), figure in figures.items():
-        by_prompt.setdefault(prompt, []).append(figure["above"])
-    means = [statistics.mean(values) for values in by_prompt.values()]
-    if len(means) < 2:
-        return "too few"
-    return f"{statistics.mean(means):.2f} ± {statistics.stdev(means) / len(means) ** 0.5:.2f}"
+    """Mean over prompts and its standard error."""
+    mean, error = mean_and_error((prompt, of["above"]) for (prompt, _), of in figures.items())
+    return "too few" if error is None else f"{mean:.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":
