@@ -1,4 +1,4 @@
-"""What a type checker must refuse: each line that ends in `# refused: CODE`, for that reason."""
+"""What a type checker must refuse: each line that says so at its end, for the reason given there."""
 
 from torch import Tensor
 
