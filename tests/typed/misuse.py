@@ -1,4 +1,4 @@
-"""What a type checker must refuse: each line that says so at its end, for the reason given there."""
+"""What a type checker must refuse: each line that says so at its end, for its reason."""
 
 from torch import Tensor
 
