@@ -204,6 +204,6 @@ def test_a_gallery_that_can_not_be_written_does_not_hide_how_a_list_ended(
     tmp_path, jobs, stopped, caplog
 ):
     (tmp_path / "out" / "index.html").mkdir(parents=True)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="guidegen"):
         assert list(run_list(jobs, tmp_path / "out", Local(), stop=stopped)) == []
     assert "the gallery could not be written" in caplog.messages
