@@ -9,10 +9,10 @@ Class-conditional Generative Networks" (arXiv:2005.01703), for BasinCMA.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from cmaes import CMA, SepCMA
 from torch import Tensor
 
 from guidegen.errors import ConfigError
@@ -21,6 +21,9 @@ from guidegen.guidance.objective import total
 from guidegen.guidance.starts.search import draw, losses_of
 from guidegen.interfaces import Latents, Preference
 from guidegen.ops import floating, rows
+
+if TYPE_CHECKING:
+    from cmaes import CMA, SepCMA
 
 # Numbers up to which the whole covariance is learned, and up to which there is any use in it.
 _FULL, _MOST = 256, 100_000
@@ -102,14 +105,16 @@ class _Trials:
         self.spread = {name: _spread(value) for name, value in floating(drawn).items()}
         self.seed = evaluator.candidates[candidate].rng.initial_seed() % 2**31
 
-    def strategy(self, population: int) -> CMA | SepCMA:
+    def strategy(self, population: int) -> "CMA | SepCMA":
         """A fresh CMA-ES around the start."""
+        from cmaes import CMA, SepCMA  # brings scipy.stats, a quarter of the time to import a run
+
         kind = CMA if self.numbers <= _FULL else SepCMA
         return kind(
             np.zeros(self.numbers), _SIGMA, seed=self.seed, population_size=population or None
         )
 
-    def generation(self, strategy: CMA | SepCMA) -> Latents:
+    def generation(self, strategy: "CMA | SepCMA") -> Latents:
         """Try a generation and tell the strategy of it; returns the best of it."""
         cutouts = self.evaluator.sample_cutouts(self.own)
         told, best, lowest = [], self.start, float("inf")
