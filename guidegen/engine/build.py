@@ -221,9 +221,7 @@ def _judge(
 ) -> Judge | None:
     if session.judge is None:
         return None
-    # the words alone, as scores of finished pictures count them
-    plain = [replace(candidate, references=()) for candidate in candidates]
-    targets = encode_targets(session.judge, plain, template=settings.template)
+    targets = encode_targets(session.judge, candidates, template=settings.template)
     return Judge(session.judge, targets, [len(candidate.prompts) for candidate in candidates])
 
 

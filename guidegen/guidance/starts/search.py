@@ -46,10 +46,10 @@ def rank(
     """
     names = [entry.name for entry in vocabulary.entries]
     scores = torch.zeros(n, len(names))
-    for perceptor, weight in ensemble:
+    wanted = [encode(perceptor).cpu() for perceptor, _ in ensemble]
+    for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
         bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
-        wanted = encode(perceptor).cpu()
-        scores += weight * _standardised(wanted @ bank.T)
+        scores += weight * _standardised(features @ bank.T)
     shortlist = scores.topk(min(_SHORTLIST, len(names)), dim=1).indices
     unique = shortlist.unique().tolist()
     thumbnails = vocabulary.thumbnails(unique)
@@ -57,10 +57,9 @@ def rank(
         return scores
     column = {entry: i for i, entry in enumerate(unique)}
     of_thumbnails = torch.zeros(n, len(unique))
-    for perceptor, weight in ensemble:
-        wanted = encode(perceptor).cpu()
+    for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
         pictures = _encode_all(perceptor, thumbnails).cpu()
-        of_thumbnails += weight * _standardised(wanted @ pictures.T)
+        of_thumbnails += weight * _standardised(features @ pictures.T)
     # what is not on the shortlist ranks below what is
     ranked = scores - 10.0
     for row, entries in enumerate(shortlist.tolist()):
@@ -97,21 +96,21 @@ def prefer(
     do not depend on what else is being made.
     """
     done: dict[tuple[object, ...], Preference] = {}
+    preferences = []
     for candidate in candidates:
-        key = _wish(candidate)
+        wanted = tuple(prompt.text for prompt in candidate.prompts if prompt.weight > 0)
+        key = wanted or candidate.references
         if key not in done:
-            wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
-            of = _of_words if wanted else _of_pictures
-            done[key] = of(ensemble, vocabulary, candidate)
-    return [done[_wish(candidate)] for candidate in candidates]
+            done[key] = (
+                _of_words(ensemble, vocabulary, wanted)
+                if wanted
+                else _of_pictures(ensemble, vocabulary, candidate)
+            )
+        preferences.append(done[key])
+    return preferences
 
 
-def _wish(candidate: Candidate) -> tuple[object, ...]:
-    return (candidate.prompts, candidate.references)
-
-
-def _of_words(ensemble: Ensemble, vocabulary: Vocabulary, candidate: Candidate) -> Preference:
-    wanted = [prompt.text for prompt in candidate.prompts if prompt.weight > 0]
+def _of_words(ensemble: Ensemble, vocabulary: Vocabulary, wanted: Sequence[str]) -> Preference:
     named = _distinct([phrase for text in wanted for phrase in outline(text)])
     phrases = tuple(phrase for phrase in named if not phrase.backdrop)
     behind = next((phrase.colour for phrase in named if phrase.backdrop), "")

@@ -110,6 +110,12 @@ def test_a_run_ends_with_what_the_judge_liked_best(clips, tmp_path):
     assert again.reused
 
 
+@pytest.mark.slow
+def test_it_judges_a_picture_that_has_no_words_too(clips):
+    (picture,) = generate([config(clips, prompt="", noise_prompt="7:1")], write=False)
+    assert -1 <= picture.scores[f"judge {clips[1]}"] <= 1
+
+
 def test_its_state_is_saved_and_read(clips, tmp_path):
     resolved = resolve(config(clips, steps=3, judge_every=1))
     session = open_session(resolved)
