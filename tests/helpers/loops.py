@@ -7,6 +7,8 @@ import torch
 from generators import PIXELS
 from guidegen.clip.perceptor import Ensemble
 from guidegen.cutouts import CutoutSettings
+from guidegen.engine.build import make_candidate, make_guidance, make_steps
+from guidegen.engine.models import open_session
 from guidegen.guidance.budget import Budget
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.losses.distances import DISTANCES
@@ -97,3 +99,14 @@ def make_loop(
 
 def run(loop):
     return loop.run()
+
+
+def steps_of(resolved):
+    """Gives the steps of a run with this config, by its own models, from a state or the start."""
+    session = open_session(resolved)
+
+    def steps(resume=None):
+        candidate = make_candidate(resolved.picture, negative_weight=resolved.negative_weight)
+        return make_steps(session, make_guidance(session, resolved, [candidate]), resolved, resume)
+
+    return steps

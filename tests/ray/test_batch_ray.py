@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-import torch
 
 from guidegen.batch.prompt_list import PromptList
 from guidegen.utils.stop import Stop
@@ -14,15 +13,6 @@ from tests.helpers.lists import draw, fast, pictures, rows
 from tests.helpers.tiny_clip import make_tiny_clip
 
 pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the workers have; the number of threads can change the last bits of a sum."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from guidegen.batch.on_ray.cluster import Cluster
@@ -14,15 +13,6 @@ from tests.helpers.tiny_clip import make_tiny_clip
 
 pytestmark = [pytest.mark.ray, pytest.mark.needs("pyarrow")]
 TWO = Cluster(workers=2, cores=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the workers have; the number of threads can change the last bits of a sum."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from guidegen.config import make_config
-from guidegen.engine.build import make_candidate, make_guidance, make_steps
 from guidegen.engine.generate import generate
-from guidegen.engine.models import open_session
 from guidegen.engine.resolve import check, resolve
 from guidegen.errors import GuidegenError
 from guidegen.guidance.judge import Judge, judged
 from guidegen.interfaces import LoopState, OptimizerState, Step, Target
+from tests.helpers.loops import steps_of
 from tests.helpers.tiny_clip import make_tiny_clip
 
 
@@ -118,12 +117,7 @@ def test_it_judges_a_picture_that_has_no_words_too(clips):
 
 def test_its_state_is_saved_and_read(clips, tmp_path):
     resolved = resolve(config(clips, steps=3, judge_every=1))
-    session = open_session(resolved)
-
-    def steps(resume=None):
-        candidate = make_candidate(resolved.picture, negative_weight=resolved.negative_weight)
-        return make_steps(session, make_guidance(session, resolved, [candidate]), resolved, resume)
-
+    steps = steps_of(resolved)
     from guidegen.runs.snapshots import newest_state, write_state
 
     states = {}

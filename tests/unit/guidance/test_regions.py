@@ -6,13 +6,11 @@ from PIL import Image
 
 from guidegen.config import make_config
 from guidegen.cutouts import CutoutSettings, VqganClipCutouts
-from guidegen.engine.build import make_candidate, make_guidance, make_steps
-from guidegen.engine.models import open_session
 from guidegen.engine.resolve import resolve
 from guidegen.guidance.regions import region_terms
 from guidegen.interfaces import Decoded
 from guidegen.prompt.regions import parse_region
-from tests.helpers.loops import make_loop
+from tests.helpers.loops import make_loop, steps_of
 from tests.helpers.tiny_clip import make_tiny_clip
 
 RED, BLUE = "0.9,0.1,0.1", "0.1,0.1,0.9"
@@ -115,12 +113,7 @@ def test_a_run_that_goes_on_has_the_same_views(tmp_path):
             | {"size": 32, "steps": 3, "cutouts": 2, "region": ["a dog=left", "a fox=right:2"]}
         )
     )
-    session = open_session(resolved)
-
-    def steps(resume=None):
-        candidate = make_candidate(resolved.picture, negative_weight=resolved.negative_weight)
-        return make_steps(session, make_guidance(session, resolved, [candidate]), resolved, resume)
-
+    steps = steps_of(resolved)
     states, last = {}, None
     for last in steps():
         states[last.index] = last.snapshot()

@@ -7,13 +7,11 @@ from generators import COLLAGE, PIXELS
 from generators.biggan.generator import BigGAN
 from guidegen.config import make_config
 from guidegen.cutouts import FuseDreamCutouts
-from guidegen.engine.build import make_candidate, make_guidance, make_steps
-from guidegen.engine.models import open_session
 from guidegen.engine.resolve import check, resolve
 from guidegen.errors import ConfigError
 from guidegen.guidance.starts.mixture import Mixture, mix_best, noised
 from guidegen.guidance.starts.search import draw, losses_of
-from tests.helpers.loops import make_loop
+from tests.helpers.loops import make_loop, steps_of
 from tests.helpers.tiny_clip import make_tiny_clip
 
 WORDS = ["0.9,0.2,0.2", "0.1,0.5,0.9"]
@@ -149,12 +147,7 @@ def test_a_mixing_run_that_goes_on_ends_as_if_it_had_never_stopped(fields):
             | {"cutout_method": "fusedream", "cutouts": 2}
         )
     )  # fmt: skip
-    session = open_session(resolved)
-
-    def steps(resume=None):
-        candidate = make_candidate(resolved.picture, negative_weight=resolved.negative_weight)
-        return make_steps(session, make_guidance(session, resolved, [candidate]), resolved, resume)
-
+    steps = steps_of(resolved)
     states, last = {}, None
     for last in steps():
         states[last.index] = last.snapshot()
