@@ -16,7 +16,7 @@ from guidegen.config import RunConfig
 from guidegen.errors import ConfigError, about
 from guidegen.runs.names import slug
 from guidegen.runs.output import check_writable, is_picture
-from guidegen.utils.files import write_atomic
+from guidegen.utils.files import make_folder, write_atomic
 
 
 def starts(
@@ -55,7 +55,7 @@ def _draw(config: RunConfig, count: int, path: Path, *, as_json: bool, quiet: bo
     sheet = contact_sheet(labels, columns=min(8, max(1, round(count**0.5))))
     buffer = io.BytesIO()
     sheet.save(buffer, _FORMATS[path.suffix.lower()])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, buffer.getvalue())
     if as_json:
         for start in found:

@@ -13,7 +13,7 @@ from guidegen.errors import InputImageError, OutputError
 from guidegen.media.decode import decode
 from guidegen.media.files import opened
 from guidegen.media.upscale import NAME, check_upscale, load_upscaler
-from guidegen.utils.files import write_atomic
+from guidegen.utils.files import make_folder, write_atomic
 
 # A PNG text of ours in each picture that was enlarged: by what, and how much.
 KEY = "guidegen upscale"
@@ -92,10 +92,7 @@ def upscale_file(
     place = upscale_path(path, factor, out)
     check_upscale_file(path, factor)
     image, about = _read(path)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't make the folder {place.parent}: {error.strerror}") from error
+    make_folder(place.parent)
     large = load_upscaler(device).picture(image, factor)
     return write_atomic(place, _png(large, about, factor))
 

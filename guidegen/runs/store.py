@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from guidegen.config import RunConfig
-from guidegen.errors import InputImageError, OutputError
+from guidegen.errors import InputImageError
 from guidegen.runs.intact import set_aside
 from guidegen.runs.names import slug
 from guidegen.runs.output import check_writable, is_picture, picture_path, runs_folder
@@ -30,6 +30,7 @@ __all__ = [
     "IMAGE", "JUDGED", "MANIFEST", "MEANT", "MINUTES", "UNTIL_LOSS", "VIDEO", "Run", "RunStore",
     "check_writable", "is_picture", "picture_path", "run_folder", "slug",
 ]  # fmt: skip
+from guidegen.utils.files import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +94,7 @@ class RunStore:
         Raises:
             OutputError: it can't be made.
         """
-        path = self.place(config, digest)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
-        return path
+        return make_folder(self.place(config, digest))
 
     def find(self, config: RunConfig, digest: str) -> Run | None:
         """The finished run of this digest, if its picture is still there, and still that picture.

@@ -23,6 +23,19 @@ except ImportError:  # Windows
 _MOMENT = 1.0  # seconds
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
+    return path
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` at the end, or vanishes if anything fails.

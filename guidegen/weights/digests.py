@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 
 from guidegen.errors import WeightsError
-from guidegen.utils.files import write_atomic
+from guidegen.utils.files import make_folder, write_atomic
 from guidegen.utils.locks import waiting
 from guidegen.utils.parse import parse_json, read_text
-from guidegen.weights.store import make_folder
 
 LOCK = "lock.json"
 

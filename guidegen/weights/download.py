@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidegen.errors import WeightsError
+from guidegen.utils.files import make_folder
 from guidegen.weights.catalog import Checkpoint, Source
 from guidegen.weights.digests import LOCK, mismatch, recorded
 from guidegen.weights.http import Progress, Refused, complete, one_line
 from guidegen.weights.hub import offline, quiet_hub, require_hub
-from guidegen.weights.store import is_web_page, make_folder, sha256_file
+from guidegen.weights.store import is_web_page, sha256_file
 
 Note = Callable[[str], None]
 """Called with a line for people."""

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidegen.errors import GuidegenError
+from guidegen.utils.files import make_folder
 from guidegen.utils.locks import locked
 from guidegen.weights.catalog import CLIP, Checkpoint
 from guidegen.weights.digests import record
 from guidegen.weights.download import Note, fetch, in_hub_cache
 from guidegen.weights.http import Progress
 from guidegen.weights.hub import require_hub
-from guidegen.weights.store import find_stored, make_folder, sha256_file, store_folder
+from guidegen.weights.store import find_stored, sha256_file, store_folder
 
 
 @dataclass(frozen=True)

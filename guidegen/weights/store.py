@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from guidegen.errors import OutputError, WeightsError
+from guidegen.errors import WeightsError
 from guidegen.utils.parse import parse_json, read_text
 
 MODEL, CONFIG, SOURCE = "model.safetensors", "config.json", "source.json"
@@ -147,19 +147,6 @@ def embedded(name: str) -> Path:
             "incomplete; install it again"
         )
     return folder
-
-
-def make_folder(path: Path) -> Path:
-    """Make a folder and those above it.
-
-    Raises:
-        OutputError: it can't be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't make the folder {path}: {error.strerror or error}") from error
-    return path
 
 
 def is_web_page(head: bytes) -> bool:

@@ -15,7 +15,7 @@ from guidegen.runs.store import slug
 from guidegen.studio.form import refuse
 from guidegen.studio.queue.drawer import Room
 from guidegen.studio.queue.jobs import Job
-from guidegen.utils.files import write_atomic
+from guidegen.utils.files import make_folder, write_atomic
 
 if TYPE_CHECKING:
     from guidegen.studio.studio import Studio
@@ -35,7 +35,7 @@ def keep_list(studio: "Studio", name: str, data: bytes) -> Path:
     suffix = Path(name).suffix.lower()
     suffix = suffix if suffix in _SUFFIXES else ".txt"
     folder = studio.places.own / "lists" / hashlib.sha256(data).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return write_atomic(folder / f"{slug(Path(name).stem or 'list')}{suffix}", data)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.errors import ConfigError, WeightsError
+from guidegen.utils.files import make_folder
 from guidegen.utils.locks import waiting
 from guidegen.utils.versions import own_version
 from guidegen.weights.catalog import BIGGAN, VQGAN, Checkpoint
@@ -19,11 +20,7 @@ from guidegen.weights.convert.place import place, tidy
 from guidegen.weights.convert.schemas import expected_shapes, normal_config, read_config
 from guidegen.weights.convert.tensors import compare, select
 from guidegen.weights.convert.unpickle import read_tensors
-from guidegen.weights.store import (
-    LONGEST_NAME,
-    make_folder,
-    sha256_file,
-)
+from guidegen.weights.store import LONGEST_NAME, sha256_file
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 

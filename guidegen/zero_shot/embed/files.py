@@ -19,11 +19,10 @@ from safetensors.torch import save_file
 from guidegen.batch.on_ray.cluster import Cluster
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError
-from guidegen.utils.files import replacing, write_atomic
+from guidegen.utils.files import make_folder, replacing, write_atomic
 from guidegen.zero_shot.embed.features import Embeddings, features_of
 from guidegen.zero_shot.embed.parts import (
     import_arrow,
-    make_folder,
     missing_parts,
     write_part,
     write_table,

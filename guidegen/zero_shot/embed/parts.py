@@ -15,7 +15,7 @@ import numpy as np
 
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError, OutputError
-from guidegen.utils.files import replacing, write_atomic
+from guidegen.utils.files import make_folder, replacing, write_atomic
 from guidegen.zero_shot.embed.features import features_of
 
 # Pictures in one part.
@@ -108,18 +108,6 @@ def write_table(out: Path, columns: dict[str, list[Any]]) -> None:
 def _write_npy(out: Path, rows: np.ndarray) -> None:
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.save(file, rows.astype(np.float16))  # as clip-retrieval keeps them
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder if it is not there.
-
-    Raises:
-        OutputError: it can't be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't make the folder {folder}: {error.strerror or error}") from error
 
 
 def import_arrow() -> Any:
