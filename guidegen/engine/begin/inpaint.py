@@ -4,17 +4,15 @@ The generator draws the whole canvas and what is kept is laid over it before any
 sees the whole picture and its gradient reaches only what is free.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from guidegen.backend import GeneratorInfo
 from guidegen.config import ResolvedSettings, RunConfig
 from guidegen.engine.defaults import canvas
 from guidegen.errors import ConfigError, about
-from guidegen.interfaces import Encodes, Generator, Images, Latents, Preference, Vocabulary
+from guidegen.interfaces import Encodes, Generator, Images, Latents
+from guidegen.interfaces.wrapped import Wrapped
 from guidegen.media.decode import decode
 from guidegen.media.images import read_grey, read_init, read_picture
 from guidegen.ops import resize
@@ -24,7 +22,7 @@ from guidegen.ops import resize
 _FADE = 1 / 64
 
 
-class Inpainting:
+class Inpainting(Wrapped):
     """A generator whose pictures keep a part of another picture.
 
     Args:
@@ -34,22 +32,8 @@ class Inpainting:
     """
 
     def __init__(self, generator: Generator, kept: Images, free: Tensor) -> None:
-        self.generator, self.kept, self.free = generator, kept, free
-        self.info: GeneratorInfo = generator.info
-        self.size = generator.size
-        self.digest = generator.digest
-        self.vocabulary: Vocabulary | None = generator.vocabulary
-        self.arithmetic = getattr(generator, "arithmetic", None)
-
-    def init(
-        self,
-        batch: int,
-        *,
-        rngs: Sequence[torch.Generator],
-        preference: Sequence[Preference] | None = None,
-    ) -> Latents:
-        """As the generator."""
-        return self.generator.init(batch, rngs=rngs, preference=preference)
+        super().__init__(generator)
+        self.kept, self.free = kept, free
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
         """The generator's picture where it is free, and the other one elsewhere."""
@@ -59,14 +43,6 @@ class Inpainting:
             side = (drawn.shape[-2], drawn.shape[-1])
             kept, free = (resize(part, side) for part in (kept, free))
         return free * drawn + (1 - free) * kept
-
-    def constrain_(self, latents: Latents) -> None:
-        """As the generator."""
-        self.generator.constrain_(latents)
-
-    def prior(self, latents: Latents) -> Tensor:
-        """As the generator."""
-        return self.generator.prior(latents)
 
     def encode(self, images: Images) -> Latents:
         """As the generator."""

@@ -8,14 +8,13 @@ without steps of its own, so best of N compares what the run will begin with.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from guidegen.backend import GeneratorInfo
-from guidegen.interfaces import Encodes, Generator, Images, Latents, Preference, Vocabulary
+from guidegen.interfaces import Encodes, Generator, Latents, Preference
+from guidegen.interfaces.wrapped import Wrapped
 from guidegen.ops import rows
 
 
-class StartFrom:
+class StartFrom(Wrapped):
     """A generator whose starts are encoded pictures of another one.
 
     Args:
@@ -24,11 +23,8 @@ class StartFrom:
     """
 
     def __init__(self, generator: Generator, first: Generator) -> None:
-        self.generator, self.first = generator, first
-        self.info: GeneratorInfo = generator.info
-        self.size = generator.size
-        self.digest = generator.digest
-        self.vocabulary: Vocabulary | None = first.vocabulary
+        super().__init__(generator)
+        self.first, self.vocabulary = first, first.vocabulary
 
     @torch.no_grad()
     def init(
@@ -49,15 +45,3 @@ class StartFrom:
             for row in range(batch)
         ]
         return {name: torch.cat([one[name] for one in encoded]) for name in encoded[0]}
-
-    def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
-        """As the generator that is optimised."""
-        return self.generator.decode(latents, size=size)
-
-    def constrain_(self, latents: Latents) -> None:
-        """As the generator that is optimised."""
-        self.generator.constrain_(latents)
-
-    def prior(self, latents: Latents) -> Tensor:
-        """As the generator that is optimised."""
-        return self.generator.prior(latents)

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from guidegen.backend import GeneratorInfo
 from guidegen.errors import ConfigError
 from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.starts.search import draw, losses_of
-from guidegen.interfaces import Generator, Images, Latents, Mixes, Preference, Vocabulary
+from guidegen.interfaces import Generator, Images, Latents, Mixes, Preference
+from guidegen.interfaces.wrapped import Wrapped
 from guidegen.ops import floating, rows
 
 _BASIS, _SHARE = "basis-", "share-"
 _AT_ONCE = 64
 
 
-class Mixture:
+class Mixture(Wrapped):
     """A generator of mixtures of K latents of another one.
 
     Latents, for each latent NAME [B, ...] of the other: `basis-NAME` [B, K, ...], and `share-NAME`
@@ -36,12 +36,8 @@ class Mixture:
     """
 
     def __init__(self, generator: Generator, count: int) -> None:
-        self.generator, self.count = generator, count
-        self.info: GeneratorInfo = generator.info
-        self.size = generator.size
-        self.digest = generator.digest
-        self.vocabulary: Vocabulary | None = generator.vocabulary
-        self.arithmetic = getattr(generator, "arithmetic", None)
+        super().__init__(generator)
+        self.count = count
 
     def init(
         self,
