@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidegen.cutouts.warping import of_each_view
+
 
 @dataclass(frozen=True)
 class CropParameters:
@@ -67,11 +69,8 @@ class BigSleepCutouts:
         y = _coordinate(top[:, None] + pixel, images.shape[-2])
         shape = (len(side), size, size)
         grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
-        candidate = torch.arange(batch).repeat_interleave(n)[chunk].to(images.device)
-        source = images if batch == 1 else images[candidate]
-        # not an index: on several CPU threads its backward adds in no fixed order
         return F.grid_sample(
-            source.expand(len(side), -1, -1, -1),
+            of_each_view(images, n, chunk),
             grid.to(images.device, images.dtype),
             mode="nearest",
             align_corners=False,

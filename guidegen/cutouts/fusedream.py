@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidegen.cutouts.warping import sampling_grid
+from guidegen.cutouts.warping import of_each_view, sampling_grid
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,9 @@ class FuseDreamCutouts:
         """Recolour, shift, resize, erase; see `guidegen.cutouts.Cutouts`."""
         batch, n = parameters.scale.shape
         chunk = chunk or slice(0, batch * n)
-        device = images.device
-        candidate = torch.arange(batch).repeat_interleave(n)[chunk]
         # around grey, so that zeros are what lies outside
         small = F.interpolate(images, (size, size), mode="bilinear", antialias=True) - 0.5
-        source = small if batch == 1 else small[candidate.to(device)]
-        source = source.expand(len(candidate), -1, -1, -1)
+        source = of_each_view(small, n, chunk)
         colour = parameters.colour.flatten(0, 1)[chunk].to(source).view(-1, 3, 1, 1, 1)
         out = source + colour[:, 0]
         grey = out.mean(1, keepdim=True)

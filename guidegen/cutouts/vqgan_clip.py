@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidegen.cutouts.warping import jitter, matrix, sampling_grid
+from guidegen.cutouts.warping import jitter, matrix, of_each_view, sampling_grid
 
 # Corners of the image in [-1, 1], all the way round.
 _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
@@ -153,18 +153,15 @@ class VqganClipCutouts:
         """Pool, warp, recolour, erase, add noise; see `guidegen.cutouts.Cutouts`."""
         batch, n = parameters.hue.shape
         chunk = chunk or slice(0, batch * n)
-        candidate = torch.arange(batch).repeat_interleave(n)[chunk]
-        count, device = len(candidate), images.device
+        device = images.device
         pooled = (F.adaptive_avg_pool2d(images, size) + F.adaptive_max_pool2d(images, size)) / 2
-        source = pooled if batch == 1 else pooled[candidate.to(device)]
         warp = parameters.warp.flatten(0, 1)[chunk].to(device)
-        out = F.grid_sample(
-            source.expand(count, -1, -1, -1), sampling_grid(warp, size), align_corners=False
-        )
+        source = of_each_view(pooled, n, chunk)
+        out = F.grid_sample(source, sampling_grid(warp, size), align_corners=False)
         out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(device))
         turn = hue_matrix(parameters.hue.flatten()[chunk]).to(device)
         out = torch.einsum("nij,njhw->nihw", turn, out)
-        out = out * _kept(parameters.erased, size)[candidate].to(device)
+        out = out * of_each_view(_kept(parameters.erased, size), n, chunk).to(device)
         if parameters.noise is not None:
             out = out + parameters.noise.flatten(0, 1)[chunk].to(device, out.dtype)
         return out

@@ -18,6 +18,22 @@ def sampling_grid(warp: Tensor, size: int) -> Tensor:
     return (warped[..., :2] / warped[..., 2:]).view(-1, size, size, 2)
 
 
+def of_each_view(pictures: Tensor, views: int, chunk: slice) -> Tensor:
+    """The picture that each view of a chunk shows, [m, C, H, W].
+
+    One picture is repeated without a copy, and not by an index: on several CPU threads an index's
+    backward adds in no fixed order.
+
+    Args:
+        pictures: [B, C, H, W].
+        views: of each picture; they stand candidate-major.
+        chunk: which of the B·views.
+    """
+    candidate = torch.arange(len(pictures)).repeat_interleave(views)[chunk]
+    source = pictures if len(pictures) == 1 else pictures[candidate.to(pictures.device)]
+    return source.expand(len(candidate), -1, -1, -1)
+
+
 def jitter(images: Tensor, factors: Tensor) -> Tensor:
     """Scale brightness, contrast about the mean, and saturation about the grey, per view.
 
