@@ -1,8 +1,15 @@
 """The generator backends that ship with guidegen. Torch-free: each names the module it lives in."""
 
+from dataclasses import replace
+
 from generators.biggan import card as biggan_card
 from generators.vqgan import card as vqgan_card
 from guidegen.backend import Backend, Defaults, GeneratorInfo, Option
+
+# What suits a picture that gradients paint: its views show wholes, moved a little, more than parts.
+_PAINTER = Defaults(
+    steps=120, lr=0.05, cutouts=6, noise=0.06, whole=0.66, scale=(0.55, 0.9), shift=0.075
+)
 
 COLLAGE = Backend(
     name="collage",
@@ -79,15 +86,7 @@ PYRAMID = Backend(
             licence="no weights",
             source="Direct Ascent Synthesis, Fort & Whitaker 2025 (arXiv:2502.07753)",
             encodes=True,
-            defaults=Defaults(
-                steps=120,
-                lr=0.05,
-                cutouts=6,
-                noise=0.06,
-                whole=0.66,
-                scale=(0.55, 0.9),
-                shift=0.075,
-            ),
+            defaults=_PAINTER,
             options={
                 "scales": Option(
                     "octaves",
@@ -125,15 +124,7 @@ SIREN = Backend(
             latents={"weight-N": "[in, out] for each layer N", "bias-N": "[out]"},
             licence="no weights",
             source="SIREN, Sitzmann et al. 2020 (arXiv:2006.09661)",
-            defaults=Defaults(
-                steps=200,
-                lr=0.01,
-                cutouts=8,
-                noise=0.06,
-                whole=0.66,
-                scale=(0.55, 0.9),
-                shift=0.075,
-            ),
+            defaults=replace(_PAINTER, steps=200, lr=0.01, cutouts=8),
             options={
                 "width": Option(64, "numbers of a hidden layer", low=8, high=512),
                 "depth": Option(4, "hidden layers", low=1, high=16),
@@ -157,15 +148,7 @@ LINES = Backend(
             latents={"place": "[N, 4, 2]", "width": "[N]", "colour": "[N, 4]"},
             licence="no weights",
             source="CLIPDraw, Frans et al. 2021 (arXiv:2106.14843)",
-            defaults=Defaults(
-                steps=200,
-                lr=0.03,
-                cutouts=8,
-                noise=0.06,
-                whole=0.66,
-                scale=(0.55, 0.9),
-                shift=0.075,
-            ),
+            defaults=replace(_PAINTER, steps=200, lr=0.03, cutouts=8),
             options={
                 "strokes": Option(64, "strokes", low=1, high=2048),
                 "thickest": Option(
