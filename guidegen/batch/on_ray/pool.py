@@ -1,10 +1,10 @@
 """The workers that a driver has on a Ray cluster."""
 
-import os
 import time
 from contextlib import suppress
 from typing import Any
 
+from guidegen.batch.on_ray.resources import Share, surroundings
 from guidegen.batch.on_ray.worker import Worker
 from guidegen.batch.tasks import Task
 from guidegen.errors import GuidegenError
@@ -32,15 +32,8 @@ class WorkerPool:
     def __init__(self, ray: Any, *, workers: int | None, cores: int | None) -> None:
         self.ray = ray
         self.workers = workers
-        gpus = ray.cluster_resources().get("GPU", 0) > 0
-        self.cores = cores or 1
-        self.options: dict[str, Any] = {"num_cpus": self.cores, "max_restarts": 0}
-        threads: int | None = self.cores
-        if gpus:
-            self.options["num_gpus"] = 1
-            threads = cores
-        self._gpus, self._threads = gpus, threads
-        self._environment = {k: v for k, v in os.environ.items() if k.startswith("GUIDEGEN_")}
+        self._share = Share.of(ray, cores)
+        self._given = (self._share.threads, *surroundings())
         self.coming: dict[Any, Any] = {}
         self.idle: list[Any] = []
         self.busy: dict[Any, tuple[Any, Task]] = {}
@@ -53,10 +46,10 @@ class WorkerPool:
         if self._grown and now - self._grown < _GROW_EVERY:
             return
         self._grown = now
-        wanted = self.workers or self._room()
-        actor = self.ray.remote(**self.options)(Worker)
+        wanted = self.workers or self._share.room()
+        actor = self.ray.remote(**self._share.options, max_restarts=0)(Worker)
         while len(self.coming) + len(self.idle) + len(self.busy) < wanted:
-            worker = actor.remote(self._threads, os.getcwd(), self._environment)
+            worker = actor.remote(*self._given)
             self.coming[worker.ready.remote()] = worker
 
     def arrived(self, ref: Any) -> None:
@@ -87,9 +80,3 @@ class WorkerPool:
         for worker in [*self.coming.values(), *self.idle, *(w for w, _ in self.busy.values())]:
             with suppress(Exception):
                 self.ray.kill(worker)
-
-    def _room(self) -> int:
-        resources = self.ray.cluster_resources()
-        if self._gpus:
-            return max(1, int(resources.get("GPU", 0)))
-        return max(1, int(resources.get("CPU", 0)) // self.cores)

@@ -5,10 +5,10 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from guidegen.batch.on_ray.resources import settle
 from guidegen.batch.tasks import Outcome, Task, draw
 from guidegen.errors import OutputError
 from guidegen.interfaces import Step
@@ -26,13 +26,7 @@ class Worker:
     """Lives in a process of its own, maybe on another machine; becomes a Ray actor."""
 
     def __init__(self, threads: int | None, folder: str, environment: Mapping[str, str]) -> None:
-        import torch
-
-        os.environ.update(environment)
-        with suppress(OSError):  # relative paths of settings mean what they mean to the driver
-            os.chdir(folder)
-        if threads:
-            torch.set_num_threads(threads)
+        settle(threads, folder, environment)
         self.name = f"{socket.gethostname()}/{os.getpid()}"
 
     def ready(self) -> str:

@@ -4,7 +4,6 @@ Whoever is idle gets the next part. A worker that dies is started again and its 
 parts that are written stay, so that the same call goes on after the driver was killed.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from guidegen.batch.on_ray.cluster import Cluster, connected
+from guidegen.batch.on_ray.resources import Share, settle, surroundings
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import ConfigError, GuidegenError
 from guidegen.utils.failpoints import failpoint
@@ -33,13 +33,7 @@ class PartWorker:
         folder: str,
         environment: Mapping[str, str],
     ) -> None:
-        import torch
-
-        os.environ.update(environment)
-        with suppress(OSError):  # relative paths mean what they mean to the driver
-            os.chdir(folder)
-        if threads:
-            torch.set_num_threads(threads)
+        settle(threads, folder, environment)
         self._given = perceptor, device
 
     @cached_property
@@ -92,19 +86,11 @@ def write_on_ray(
 
 
 def _workers(ray: Any, cluster: Cluster, perceptor: str, device: str) -> list[Any]:
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    cores = cluster.cores or 1
-    room = gpus or max(1, int(ray.cluster_resources().get("CPU", 0)) // cores)
-    options: dict[str, Any] = {
-        "num_cpus": cores, "max_restarts": _TRIES, "max_task_retries": _TRIES,
-    }  # fmt: skip
-    if gpus:
-        options["num_gpus"] = 1
-    actor = ray.remote(**options)(PartWorker)
-    environment = {name: v for name, v in os.environ.items() if name.startswith("GUIDEGEN_")}
-    threads = cluster.cores if gpus else cores
-    given = (perceptor, device, threads, os.getcwd(), environment)
-    return [actor.remote(*given) for _ in range(cluster.workers or room)]
+    share = Share.of(ray, cluster.cores)
+    again = {"max_restarts": _TRIES, "max_task_retries": _TRIES}
+    actor = ray.remote(**share.options, **again)(PartWorker)
+    given = (perceptor, device, share.threads, *surroundings())
+    return [actor.remote(*given) for _ in range(cluster.workers or share.room())]
 
 
 def _told(ray: Any, ask: Any) -> Any:
