@@ -64,3 +64,16 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(
             f'left out {counts.total()} tests ({parts}); all of them: pytest -m ""'
         )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; one for all tests, for playwright runs one event loop in a thread."""
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()

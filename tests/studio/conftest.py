@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import CHROMIUM
 from tests.helpers.tiny_clip import make_tiny_clip
 
 
@@ -117,18 +116,6 @@ def server(tmp_path_factory, settings):
     server = Server(tmp_path_factory.mktemp("studio") / "outputs", settings)
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from guidegen.batch.gallery import Gallery
 from guidegen.batch.prompt_list import PromptList
 from guidegen.batch.results import Result, ResultLog
 from guidegen.media.contact_sheet import contact_sheet
-from tests.conftest import CHROMIUM
 
 PROMPTS = [
     "a red apple",
@@ -134,18 +133,14 @@ def test_long_lists_have_several_pages_and_sheets(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def page(folder):
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.trouble = []
-        page.on("pageerror", lambda error: page.trouble.append(str(error)))
-        page.on("requestfailed", lambda request: page.trouble.append(request.url))
-        page.goto((folder / "index.html").as_uri())
-        yield page
-        browser.close()
+def page(folder, browser):
+    page = browser.new_page()
+    page.trouble = []
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("requestfailed", lambda request: page.trouble.append(request.url))
+    page.goto((folder / "index.html").as_uri())
+    yield page
+    page.close()
 
 
 def shown(page):
