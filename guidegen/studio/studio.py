@@ -18,6 +18,7 @@ from guidegen.studio.queue.lists import keep_list, open_grid, open_list
 from guidegen.studio.queue.turns import Turns
 from guidegen.studio.runs.errands import Errands
 from guidegen.studio.runs.moments import Moments
+from guidegen.studio.runs.search import RunSearch
 from guidegen.studio.runs.wall import Wall
 
 
@@ -38,6 +39,7 @@ class Studio:
         self.drawer = Drawer(self.queue, self._draw, self.turns)
         self.wall = Wall(self.places)
         self.errands = Errands(self.turns, self.broker)
+        self.search = RunSearch(self.places.root, self.turns, self.broker)
         self.moments = Moments()
 
     def start(self) -> None:
@@ -49,6 +51,7 @@ class Studio:
     def close(self) -> None:
         """Save what is being drawn; it goes on at the next start."""
         self.drawer.close()
+        self.search.close()
         self.errands.close()
 
     def settings(self, fields: Mapping[str, Any]) -> dict[str, Any]:

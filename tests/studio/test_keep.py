@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from guidegen.studio.places import Places
 from guidegen.studio.runs.wall import Query, Wall
@@ -121,6 +121,35 @@ def test_runs_are_starred_compared_and_trashed(many, open_page):
     assert (many.folder / ".trash" / names[0]).is_dir()
     page.get_by_role("button", name="Undo").click()
     page.locator(".total", has_text="5,000").wait_for()
+
+
+def test_runs_are_found_by_what_their_pictures_show(server, open_page):
+    for colour in ("red", "blue"):
+        run = server.folder / "discs" / f"{colour}-disc"
+        run.mkdir(parents=True)
+        config = {"prompt": f"number {len(colour)}", "seed": 0, "generator": "pixels"}
+        (run / "run.json").write_text(json.dumps({"config": config, "status": "finished"}))
+        image = Image.new("RGB", (64, 64), "white")
+        ImageDraw.Draw(image).ellipse((5, 5, 58, 58), colour)
+        image.save(run / "image.png")
+    page = open_page(f"{server.origin}/#/wall/discs")
+    until(page, "document.querySelectorAll('.card').length == 2")
+    page.get_by_label("Look by").select_option("Meaning")
+    page.get_by_label("Search").fill("a blue circle")
+    page.locator(".card small", has_text="similarity").first.wait_for(timeout=120_000)
+    assert page.locator(".card").first.get_attribute("data-name") == "discs/blue-disc"
+    assert page.locator(".card").count() == 2
+    assert page.get_by_label("Order").is_disabled()
+    page.get_by_label("Search").fill("a red circle | a blue circle:-0.5")
+    until(page, "document.querySelector('.card')?.dataset.name == 'discs/red-disc'")
+    page.get_by_label("Search").fill("a red circle:0,5")
+    page.locator("#search-error", has_text="'0,5' is not a number").wait_for()
+    assert page.locator(".card").count() == 0
+    page.get_by_label("Look by").select_option("Words")
+    page.get_by_label("Search").fill("number 4")
+    until(page, "document.querySelector('.card')?.dataset.name == 'discs/blue-disc'")
+    assert page.locator("#search-error").text_content() == ""
+    assert page.locator(".card").count() == 1
 
 
 def test_the_way_of_a_run_is_scrubbed_and_forked(server, drawn, open_page):

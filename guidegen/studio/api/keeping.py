@@ -19,7 +19,7 @@ _FILES = {".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".webp"
 
 
 async def runs(request: Request) -> Response:
-    """Some of the runs on the wall."""
+    """Some of the runs on the wall; those that show what `meaning` says, the nearest first."""
     ask = request.query_params
     order = ask.get("order", "newest")
     if order not in ("newest", "oldest", "score"):
@@ -33,8 +33,13 @@ async def runs(request: Request) -> Response:
         order=order,  # type: ignore[arg-type]
     )
     first, count = whole(ask.get("first"), "first", 0), whole(ask.get("count"), "count", 60)
-    wall = studio_of(request).wall
-    return JSONResponse(await asyncio.to_thread(wall.page, query, first=first, count=count))
+    studio, similar = studio_of(request), None
+    if meaning := ask.get("meaning", "").strip():
+        similar = await asyncio.wrap_future(studio.search.find(meaning, again=first > 0))
+    page = await asyncio.to_thread(
+        studio.wall.page, query, first=first, count=count, similar=similar
+    )
+    return JSONResponse(page)
 
 
 async def generators(request: Request) -> Response:

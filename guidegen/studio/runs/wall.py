@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,18 +89,32 @@ class Wall:
         self._path = places.own / "stars.json"
         self._stars = self._load_stars()
 
-    def page(self, query: Query, *, first: int = 0, count: int = 60) -> dict[str, Any]:
+    def page(
+        self,
+        query: Query,
+        *,
+        first: int = 0,
+        count: int = 60,
+        similar: Mapping[str, float] | None = None,
+    ) -> dict[str, Any]:
         """Some of the runs that a query finds.
 
         Args:
             query: what is asked for.
             first: the first of them to tell, from 0.
             count: how many at most.
+            similar: only the runs that are named here, the most similar first, whatever the
+                query's order.
         """
         found = self._find(query)
+        if similar is not None:
+            found = [each for each in found if each[0] in similar]
+            found.sort(key=lambda each: similar[each[0]], reverse=True)
         count = max(0, min(count, MOST))
         cards = [self._card(*each) for each in found[max(0, first) : max(0, first) + count]]
         runs = [self.row(card) for card in cards if card is not None]
+        if similar is not None:
+            runs = [{**run, "similarity": similar[run["name"]]} for run in runs]
         return {"total": len(found), "first": first, "runs": runs}
 
     def generators(self) -> list[str]:

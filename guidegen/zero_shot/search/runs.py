@@ -1,11 +1,12 @@
 """Runs of an output folder by what their pictures show."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidegen.errors import InputImageError
+from guidegen.errors import InputImageError, OutputError
 from guidegen.runs.run import IMAGE, MANIFEST, Run
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.search.query import check_folder, check_query, make_query, open_index
@@ -74,6 +75,8 @@ def search_runs(
                     progress(step.done, step.total)
         query = make_query(model, text, images, template)
         return [RunHit((where / path).parent, value) for path, value in index.nearest(query, top)]
+    except sqlite3.Error as error:
+        raise OutputError(f"can't use the index {index.path}: {error}") from error
     finally:
         index.close()
 

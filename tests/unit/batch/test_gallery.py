@@ -12,6 +12,7 @@ from guidegen.batch.gallery import Gallery
 from guidegen.batch.prompt_list import PromptList
 from guidegen.batch.results import Result, ResultLog
 from guidegen.media.contact_sheet import contact_sheet
+from guidegen.zero_shot.search.runs import run_pictures
 
 PROMPTS = [
     "a red apple",
@@ -84,6 +85,14 @@ def test_the_page_shows_every_job_and_every_link_leads_somewhere(folder):
     # the page's own, and no prompt's
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert "&lt;ugly&gt;" in text
+
+
+def test_the_page_names_the_command_that_searches_it_by_meaning(folder):
+    assert (
+        '<code>guidegen search --runs . "a lighthouse"</code>'
+        in (folder / "index.html").read_text()
+    )
+    assert len(list(run_pictures(folder))) == 4
 
 
 def test_thumbnails_are_small_and_made_once(folder):

@@ -21,9 +21,9 @@ async function answer(request) {
   throw new Refused(data?.errors ?? [{ field: "", message: T.failed(response.status) }]);
 }
 
-export const get = (path, query = {}) => {
+export const get = (path, query = {}, signal = null) => {
   const words = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
-  return answer(fetch(words.size ? `${path}?${words}` : path));
+  return answer(fetch(words.size ? `${path}?${words}` : path, { signal }));
 };
 
 export const post = (path, data = {}) =>
@@ -32,9 +32,9 @@ export const post = (path, data = {}) =>
 export const send = (path, file) =>
   answer(fetch(path, { method: "POST", headers: { "content-type": "application/octet-stream" }, body: file }));
 
-// Told as events: "queue", "step", "run", "wall", "errand", "list", and "online" with true or false.
+// Told as events: "queue", "step", "run", "wall", "errand", "search", and "online" with true or false.
 export const news = new EventTarget();
-const KINDS = ["queue", "step", "run", "wall", "errand", "list"];
+const KINDS = ["queue", "step", "run", "wall", "errand", "search"];
 let source = null;
 
 const tell = (kind, detail) => news.dispatchEvent(new CustomEvent(kind, { detail }));

@@ -81,7 +81,13 @@ export const T = {
 
   // the wall
   search: "Search",
-  searchHint: "Search prompts, seeds, generators",
+  searchBy: "Look by",
+  ways: { words: "Words", meaning: "Meaning" },
+  hints: { words: "Search prompts, seeds, generators", meaning: "What pictures show: a dog | fog:-0.5" },
+  searching: "Looking for it…",
+  looked: (done, total) => `Looking at new pictures: ${done.toLocaleString()} of ${total.toLocaleString()}`,
+  nearest: "Nearest first",
+  near: (value) => `similarity ${value.toFixed(3)}`,
   byGenerator: "Generator",
   anyGenerator: "Every generator",
   lowest: "Lowest score",

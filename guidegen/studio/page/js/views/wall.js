@@ -4,6 +4,7 @@ import { address, announce, debounce, h, show, toast } from "../dom.js";
 import { get, on, post } from "../net.js";
 import { T } from "../text.js";
 import { compare } from "../parts/compare.js";
+import { searchField } from "../parts/search.js";
 
 const PAGE = 100;
 const SMALLEST = 190; // pixels of a card
@@ -12,11 +13,12 @@ const WORDS = 62; // pixels of the lines under a picture
 const MARGIN = 2; // rows beyond what is in sight
 
 export function wallView(state, folder) {
-  const query = { words: "", generator: "", lowest: "", starred: "", order: "newest", folder, ...JSON.parse(sessionStorage.getItem("wall") ?? "{}"), folder };
+  const query = { by: "words", words: "", generator: "", lowest: "", starred: "", order: "newest", folder, ...JSON.parse(sessionStorage.getItem("wall") ?? "{}"), folder };
   let total = 0;
   let runs = new Map(); // place -> run
   let asked = new Set();
   let round = 0;
+  let request = new AbortController();
   const selected = new Set();
   const shown = new Map(); // place -> element
 
@@ -25,16 +27,15 @@ export function wallView(state, folder) {
   const empty = h("p", { class: "none", hidden: true }, T.wallEmpty);
   const picked = h("div", { class: "picked", hidden: true, role: "region", "aria-label": T.selection });
   const generator = h("select", { id: "by-generator", onchange: () => change({ generator: generator.value }) }, h("option", { value: "" }, T.anyGenerator));
-  const search = h("input", { type: "search", id: "by-words", value: query.words, placeholder: T.searchHint, "aria-label": T.search, oninput: debounce(200, () => change({ words: search.value })) });
+  const search = searchField(query, change);
   const lowest = h("input", { id: "by-score", type: "number", step: .01, value: query.lowest, "aria-label": T.lowest, placeholder: T.lowest, oninput: debounce(200, () => change({ lowest: lowest.value })) });
   const stars = h("button", { class: "stars", "aria-pressed": String(query.starred === "1"), onclick: () => { change({ starred: query.starred === "1" ? "" : "1" }); stars.setAttribute("aria-pressed", String(query.starred === "1")); } }, T.starred);
   const order = h("select", { id: "order", "aria-label": T.order, onchange: () => change({ order: order.value }) },
-    Object.entries(T.orders).map(([value, label]) => h("option", { value }, label)));
-  order.value = query.order;
+    Object.entries(T.orders).map(([value, label]) => h("option", { value }, label)), h("option", { value: "nearest", hidden: true }, T.nearest));
 
   const element = h("div", { class: "wall-page" },
     h("h1", { class: folder ? "" : "unseen" }, folder || T.views.wall),
-    h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, search, generator, lowest, order, stars, count),
+    h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, search.element, generator, lowest, order, stars, count, search.below),
     empty, list, picked);
   generator.setAttribute("aria-label", T.byGenerator);
 
@@ -47,7 +48,12 @@ export function wallView(state, folder) {
 
   async function load() {
     round += 1;
+    request.abort(); // a browser opens few connections; one that is waited for no more gives its own back
+    request = new AbortController();
     [runs, asked] = [new Map(), new Set()];
+    order.disabled = query.by === "meaning" && query.words.trim() !== "";
+    order.value = order.disabled ? "nearest" : query.order;
+    search.begun();
     await fetchPage(0);
   }
 
@@ -55,15 +61,19 @@ export function wallView(state, folder) {
     if (asked.has(number)) return;
     asked.add(number);
     const mine = round;
-    const found = await get("/api/runs", { ...query, first: number * PAGE, count: PAGE }).catch((error) => { toast(error.message); return null; });
-    if (!found || mine !== round) return;
+    const { by, words, ...filters } = query;
+    const page = { ...filters, [by]: words, first: number * PAGE, count: PAGE };
+    let problem = "";
+    const found = await get("/api/runs", page, request.signal).catch((error) => { problem = error.message; return { total: 0, first: 0, runs: [] }; });
+    if (mine !== round) return;
     if (number === 0) {
+      search.ended(problem);
       total = found.total;
-      count.textContent = T.runs(total);
-      empty.hidden = total > 0;
+      count.textContent = problem ? "" : T.runs(total);
+      empty.hidden = total > 0 || problem !== "";
       for (const card of shown.values()) card.remove();
       shown.clear();
-    }
+    } else if (problem) toast(problem);
     found.runs.forEach((run, place) => runs.set(found.first + place, run));
     draw();
   }
@@ -107,8 +117,11 @@ export function wallView(state, folder) {
         h("span", { class: "unseen" }, T.pictureOf(run.prompt, run.seed))),
       h("div", { class: "over" }, box, star),
       h("p", { class: "words", title: run.prompt }, run.prompt),
-      h("small", {}, [run.generator, T.seed(run.seed), run.score === null ? "" : run.score.toFixed(3), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
+      h("small", {}, [run.generator, T.seed(run.seed), rank(run), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
   }
+
+  // How near it is to what was looked for, else to its own prompt.
+  const rank = (run) => (run.similarity !== undefined ? T.near(run.similarity) : run.score === null ? "" : run.score.toFixed(3));
 
   async function setStar(run, button) {
     run.star = !run.star;
@@ -164,7 +177,7 @@ export function wallView(state, folder) {
   window.addEventListener("scroll", scrolled, { passive: true });
   window.addEventListener("resize", scrolled);
   const again = debounce(800, () => { if (window.scrollY < 200) load(); });
-  const leave = [on("run", again), on("wall", again)];
+  const leave = [on("run", again), on("wall", again), on("search", search.progress)];
   // reading what drew thousands of runs must not hold up the first of them
   load().then(() => get("/api/generators")).then((names) => {
     generator.append(...names.map((name) => h("option", { value: name }, name)));
@@ -176,6 +189,7 @@ export function wallView(state, folder) {
       window.removeEventListener("scroll", scrolled);
       window.removeEventListener("resize", scrolled);
       round += 1;
+      request.abort();
       leave.forEach((stop) => stop());
     },
   };
