@@ -5,8 +5,8 @@ Source: Sitzmann et al. 2020, "Implicit Neural Representations with Periodic Act
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,11 @@ from guidegen.ops import decorrelated_colours
 
 _COLOURS = (1.0, 0.45, 0.3)
 _CONTRAST = 2.0
+# Numbers of all layers up to which they are kept for the backward pass, 256 MiB; larger pictures
+# are drawn in parts of so many, whose layers are computed again.
+_MOST_KEPT, _PART = 2**26, 2**23
+
+Draw: TypeAlias = Callable[[Latents, Tensor], Tensor]
 
 
 class Siren:
@@ -77,7 +82,7 @@ class Siren:
         places = self._places(height, width)
         # one by one: a kernel's low bits depend on the batch
         images = [
-            self._colours({name: value[b] for name, value in latents.items()}, places)
+            self._in_parts({name: value[b] for name, value in latents.items()}, places)
             for b in range(len(latents["bias-0"]))
         ]
         return torch.stack(images).view(-1, height, width, 3).permute(0, 3, 1, 2)
@@ -89,6 +94,15 @@ class Siren:
         y = ((torch.arange(height, device=self.device) + 0.5) / height * 2 - 1) * tall
         x = ((torch.arange(width, device=self.device) + 0.5) / width * 2 - 1) * wide
         return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).view(-1, 2)
+
+    def _in_parts(self, latents: Latents, places: Tensor) -> Tensor:
+        """`_colours`, in memory that does not grow with the number of places."""
+        each = 2 * sum(self.layers)
+        if each * len(places) <= _MOST_KEPT:
+            return self._colours(latents, places)
+        parts = places.split(max(1, _PART // each))
+        drawn: Tensor = _InParts.apply(self._colours, parts, list(latents), *latents.values())
+        return drawn
 
     def _colours(self, latents: Latents, places: Tensor) -> Tensor:
         """[n, 3] in [0, 1] of places [n, 2]."""
@@ -106,6 +120,36 @@ class Siren:
     def prior(self, latents: Latents) -> Tensor:
         """None."""
         return torch.zeros(len(latents["bias-0"]), device=self.device)
+
+
+class _InParts(torch.autograd.Function):
+    """Draws places part by part; backward each part is drawn again, with what its gradient needs.
+
+    Like `torch.utils.checkpoint`, but all parts are written into one tensor: between parts that are
+    kept, glibc before 2.38 does not use memory again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, draw: Draw, parts: Sequence[Tensor], names: Sequence[str], *values: Tensor
+    ) -> Tensor:
+        ctx.draw, ctx.parts, ctx.names = draw, parts, names
+        ctx.save_for_backward(*values)
+        latents = dict(zip(names, values, strict=True))
+        drawn = parts[0].new_empty(sum(map(len, parts)), 3)
+        for part, out in zip(parts, drawn.split(len(parts[0])), strict=True):
+            out.copy_(draw(latents, part))
+        return drawn
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        leaves = [value.detach().requires_grad_() for value in ctx.saved_tensors]
+        latents = dict(zip(ctx.names, leaves, strict=True))
+        for part, grad in zip(ctx.parts, grads[0].split(len(ctx.parts[0])), strict=True):
+            with torch.enable_grad():
+                drawn = ctx.draw(latents, part)
+            drawn.backward(grad)
+        return None, None, None, *(leaf.grad for leaf in leaves)
 
 
 def build(

@@ -62,6 +62,28 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     return out
 
 
+class _KnownGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, x: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return None, column(grads[0], gradient) * gradient, None
+
+
+def known_gradient(loss: Tensor, x: Tensor, gradient: Tensor) -> Tensor:
+    """`loss` forward; backward a gradient at `x` that was computed before.
+
+    Shape:
+        loss: [B]; x and gradient [B, ...]: that of each row's own loss.
+    """
+    out: Tensor = _KnownGradient.apply(loss, x, gradient)
+    return out
+
+
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures [B, 3, H, W] in [0, 1] at another (height, width), bicubic with antialiasing."""
     if images.shape[-2:] == size:

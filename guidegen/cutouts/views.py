@@ -14,7 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidegen.cutouts.noise import Noise, draw_noise, noise_of
 from guidegen.cutouts.warping import jitter, matrix, sampling_grid
+from guidegen.cutouts.windows import sample_windows
+
+# Pixels of a level times its views, above which a view is read from a window of it.
+_WHOLE = 2**21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +107,13 @@ class ViewParameters:
         warp: [B, n, 3, 3] output coordinates to image coordinates, both in [-1, 1].
         shrink: [B, n] crop side over the shorter image side.
         colour: [B, n, 3] factors of brightness, contrast and saturation.
-        noise: [B, n, 3, S, S] ready to add, or None.
+        noise: of each candidate's views, [n, 3, S, S]; None is none.
     """
 
     warp: Tensor
     shrink: Tensor
     colour: Tensor
-    noise: Tensor | None
+    noise: Sequence[Noise] | None
 
     def rows(self, index: slice) -> "ViewParameters":
         """The views of some candidates."""
@@ -128,12 +133,12 @@ def sample_views(
         aspect: image width over height.
     """
     each = [_sample_one(settings, rng, size=size, aspect=aspect) for rng in rngs]
-    noise = [one.noise for one in each if one.noise is not None]
+    noise = [noise for one in each for noise in one.noise or ()]
     return ViewParameters(
         warp=torch.stack([one.warp for one in each]),
         shrink=torch.stack([one.shrink for one in each]),
         colour=torch.stack([one.colour for one in each]),
-        noise=torch.stack(noise) if noise else None,
+        noise=noise or None,
     )
 
 
@@ -183,8 +188,7 @@ def _sample_one(
     colour = torch.stack([signed.brightness, signed.contrast, signed.saturation], 1)
     noise = None
     if settings.noise:
-        sigma = settings.noise * uniform.noise.view(n, 1, 1, 1)
-        noise = sigma * torch.randn(n, 3, size, size, generator=rng)
+        noise = [draw_noise(settings.noise * uniform.noise, size, rng)]
     return ViewParameters(place @ rotate @ tilt, crop, 1 + settings.jitter * colour, noise)
 
 
@@ -221,11 +225,13 @@ def take_views(
         index = (level == step).nonzero().squeeze(1)
         if len(index) == 0:
             continue
-        source = current if batch == 1 else current[candidate[index].to(images.device)]
-        source = source.expand(len(index), -1, -1, -1)
-        taken = F.grid_sample(
-            source, grid[index.to(images.device)], padding_mode="reflection", align_corners=False
-        )
+        places = grid[index.to(images.device)]
+        if len(index) * current.shape[-2] * current.shape[-1] > _WHOLE:
+            taken = sample_windows(current, candidate[index], places)
+        else:
+            source = current if batch == 1 else current[candidate[index].to(images.device)]
+            source = source.expand(len(index), -1, -1, -1)
+            taken = F.grid_sample(source, places, padding_mode="reflection", align_corners=False)
         out = (
             taken
             if len(index) == len(candidate)
@@ -233,5 +239,5 @@ def take_views(
         )
     out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(images.device))
     if parameters.noise is not None:
-        out = out + parameters.noise.flatten(0, 1)[chunk].to(images.device, out.dtype)
+        out = out + noise_of(parameters.noise, chunk).to(images.device, out.dtype)
     return out

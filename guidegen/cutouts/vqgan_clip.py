@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidegen.cutouts.noise import Noise, draw_noise, noise_of
 from guidegen.cutouts.warping import jitter, matrix, of_each_view, sampling_grid
 
 # Corners of the image in [-1, 1], all the way round.
@@ -23,14 +24,14 @@ class AugmentationParameters:
         colour: [B, n, 3] factors of brightness, contrast and saturation.
         hue: [B, n] turns of the colour circle.
         erased: [B, 4] left, top, right and bottom of what is black in all cutouts, 0 to 1.
-        noise: [B, n, 3, S, S] ready to add, or None.
+        noise: of each candidate's cutouts, [n, 3, S, S]; None is none.
     """
 
     warp: Tensor
     colour: Tensor
     hue: Tensor
     erased: Tensor
-    noise: Tensor | None
+    noise: Sequence[Noise] | None
 
     def rows(self, index: slice) -> "AugmentationParameters":
         """The cutouts of some candidates."""
@@ -78,13 +79,13 @@ class VqganClipCutouts:
     ) -> AugmentationParameters:
         """Sample one step's cutouts; see `guidegen.cutouts.Cutouts`."""
         each = [self._sample_one(rng, size) for rng in rngs]
-        noise = [one.noise for one in each if one.noise is not None]
+        noise = [noise for one in each for noise in one.noise or ()]
         return AugmentationParameters(
             warp=torch.stack([one.warp for one in each]),
             colour=torch.stack([one.colour for one in each]),
             hue=torch.stack([one.hue for one in each]),
             erased=torch.stack([one.erased for one in each]),
-            noise=torch.stack(noise) if noise else None,
+            noise=noise or None,
         )
 
     def _sample_one(self, rng: torch.Generator, size: int) -> AugmentationParameters:
@@ -98,8 +99,7 @@ class VqganClipCutouts:
         turned = torch.where(coloured[:, None], (colours * 2 - 1) * self.jitter, 0.0).float()
         noise = None
         if self.noise:
-            sigma = (self.noise * noise_levels).float().view(n, 1, 1, 1)
-            noise = sigma * torch.randn(n, 3, size, size, generator=rng)
+            noise = [draw_noise((self.noise * noise_levels).float(), size, rng)]
         erased = self._erased(torch.rand(6, generator=rng).tolist())
         # the image goes through the affine first, so the way back through it is the last
         warp = (affine @ tilt).float()
@@ -163,7 +163,7 @@ class VqganClipCutouts:
         out = torch.einsum("nij,njhw->nihw", turn, out)
         out = out * of_each_view(_kept(parameters.erased, size), n, chunk).to(device)
         if parameters.noise is not None:
-            out = out + parameters.noise.flatten(0, 1)[chunk].to(device, out.dtype)
+            out = out + noise_of(parameters.noise, chunk).to(device, out.dtype)
         return out
 
 

@@ -14,12 +14,13 @@ from guidegen.guidance.objective import Term
 from guidegen.guidance.targets import encode_targets
 from guidegen.interfaces import Candidate, Decoded, Images, LossContext, Perceptor, Viewed
 from guidegen.media.images import read_grey
-from guidegen.ops import scale_gradient
+from guidegen.ops import known_gradient
 from guidegen.prompt.grammar import parse_prompt
 from guidegen.prompt.regions import Box, Region
 
 # A power of two, which changes no digit but keeps fp16's small gradients from zero.
 _SCALE = 1024.0
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,42 @@ class RegionLoss:
 
     def image_loss(self, decoded: Decoded) -> Tensor:
         """Loss [G]; see `guidegen.interfaces.ImageLoss`."""
-        images = decoded.images
-        if self.inside is not None:
-            inside = self.inside.to(images)
-            images = inside * images + (1 - inside) * images.detach()
-        part = _cut(scale_gradient(images, 1 / _SCALE), self.box)
+        wanted = torch.is_grad_enabled() and decoded.images.requires_grad
+        leaf = decoded.images.detach().requires_grad_(wanted)
         side = max(perceptor.input_size for perceptor, _ in self.perceptors)
         rngs = [self._rng(self.seeds[b], decoded.progress) for b in decoded.candidates]
-        height, width = part.shape[-2:]
+        height, width = _cut(leaf, self.box).shape[-2:]
         parameters = self.cutouts.sample(rngs=rngs, size=side, aspect=width / height)
-        views = self.cutouts.take(part, parameters, size=side)
         owners = [b for b in decoded.candidates for _ in range(self.cutouts.count)]
-        whole = images.new_zeros(len(images))
+        whole = leaf.new_zeros(len(leaf))
+        # a few views at a time, whose gradient is kept: memory does not grow with their number
+        for start in range(0, len(owners), _AT_ONCE):
+            chunk = slice(start, min(start + _AT_ONCE, len(owners)))
+            part = _cut(self._masked(leaf), self.box)
+            views = self.cutouts.take(part, parameters, size=side, chunk=chunk)
+            losses = self._losses_of(views, owners[chunk], decoded.progress)
+            if wanted:
+                (losses.sum() * _SCALE).backward()
+            row = torch.tensor([b - decoded.candidates.start for b in owners[chunk]])
+            whole.index_add_(0, row.to(whole.device), losses.detach())
+        if leaf.grad is None:
+            return whole
+        return known_gradient(whole, decoded.images, leaf.grad / _SCALE)
+
+    def _masked(self, images: Images) -> Images:
+        """The images, with a gradient only where the region is."""
+        if self.inside is None:
+            return images
+        inside = self.inside.to(images)
+        return inside * images + (1 - inside) * images.detach()
+
+    def _losses_of(self, views: Images, owners: Sequence[int], progress: float) -> Tensor:
+        """Losses [m] of views, each as its part of the mean over a picture's views."""
+        losses = views.new_zeros(len(views))
         for perceptor, weight in self.perceptors:
-            features = scale_gradient(perceptor.encode_image(views), _SCALE)
-            seen = Viewed(features, views, perceptor, owners, decoded.progress)
-            losses = self.distance.view_loss(seen).view(len(images), -1)
-            whole = whole + weight * losses.mean(1)
-        return whole
+            seen = Viewed(perceptor.encode_image(views), views, perceptor, owners, progress)
+            losses = losses + weight * self.distance.view_loss(seen)
+        return losses / self.cutouts.count
 
     def _rng(self, seed: int, progress: float) -> torch.Generator:
         """Random numbers of one step that depend on nothing else, so a resumed run has the same."""

@@ -74,7 +74,7 @@ def test_views_are_differentiable():
     settings = CutoutSettings(count=3, noise=0.1, scale=(0.3, 1))
     views = sample_views(settings, rngs=rngs(5), size=4)
     double = type(views)(
-        *(v.double() for v in (views.warp, views.shrink, views.colour, views.noise))
+        *(v.double() for v in (views.warp, views.shrink, views.colour)), views.noise
     )
     image = torch.rand(1, 3, 9, 9, dtype=torch.float64, requires_grad=True)
     # the sampling grid is built in float32's steps of 1/size, exact here

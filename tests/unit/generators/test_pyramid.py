@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from generators.pyramid import layer_sides
 from guidegen.registry import backends
@@ -29,6 +30,14 @@ def test_encoding_any_picture_comes_back_to_it(scales, size):
     picture = torch.rand(2, 3, *size, generator=rng()) * 0.98 + 0.01
     generator = pyramid(size, scales=scales, detail=0.05)
     assert (generator.decode(generator.encode(picture)) - picture).abs().max() < 1e-4
+
+
+def test_coarse_layers_are_enlarged_as_fine_ones_are():
+    generator = pyramid((96, 130))
+    for side in (1, 6, 12, 24):
+        layer = torch.rand(2, 3, *generator.grids[side], generator=rng())
+        wanted = F.interpolate(layer, (96, 130), mode="bicubic")
+        assert torch.allclose(generator._enlarged(layer), wanted, atol=1e-5)
 
 
 def test_black_and_white_come_back_within_a_level_of_a_screen():

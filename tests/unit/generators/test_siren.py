@@ -32,6 +32,20 @@ def test_a_layer_is_a_sine_of_the_sums_of_the_one_before():
     assert torch.allclose(generator.decode(latents)[0, :, 3, 20], wanted, atol=1e-5)
 
 
+def test_parts_of_a_large_picture_are_the_picture(monkeypatch):
+    def drawn(most):
+        monkeypatch.setattr("generators.siren._MOST_KEPT", most)
+        monkeypatch.setattr("generators.siren._PART", most)
+        generator = siren(size=(33, 40), width=8)
+        latents = {name: value.requires_grad_() for name, value in start(generator).items()}
+        image = generator.decode(latents)
+        (image * torch.linspace(0, 1, 40)).sum().backward()
+        return [image, *(value.grad for value in latents.values())]
+
+    for whole, parts in zip(drawn(10**9), drawn(10_000), strict=True):
+        assert torch.allclose(whole, parts, atol=1e-4, rtol=1e-4)
+
+
 def test_signals_neither_fade_nor_grow_with_depth():
     for depth in (1, 4, 12):
         generator = siren(depth=depth)
