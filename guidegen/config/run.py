@@ -63,6 +63,8 @@ class RunConfig(RunSettings, PictureConfig, defer_build=False):
         if self.init_image is not None and self.init_image.is_file():
             # The same path may hold another picture tomorrow.
             fields["init_image"] = hashlib.sha256(self.init_image.read_bytes()).hexdigest()
+        if self.predictor is not None:  # its weights are among the models
+            fields["start_from"] = "predicted"
         if self.init_run is not None:
             fields["init_run"] = init_run.by_content(self.init_run)
         fields["image_prompt"] = [_by_content(text) for text in self.image_prompt]

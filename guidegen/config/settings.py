@@ -99,7 +99,9 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_
         10, ge=1, le=1_000_000, description="Steps between two moves: zoom, shift and rotate."
     )
     start_from: str | None = Field(
-        None, description="Generator whose picture the run starts from, or none."
+        None,
+        description="Generator whose picture the run starts from; predicted or predicted:FOLDER, "
+        "by a network from the prompt; or none.",
     )
     init_image: Path | None = Field(None, description="Picture to start from.")
     init_run: str | None = Field(
@@ -181,7 +183,9 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_
     @classmethod
     def _start_from(cls, value: str | None) -> str | None:
         if value == "":
-            raise ValueError("name a generator, or none")
+            raise ValueError("name a generator, predicted, or none")
+        if value is not None and value.rstrip() == "predicted:":
+            raise ValueError("name the predictor's folder, predicted:FOLDER, or leave the colon")
         return value
 
     @field_validator("cutout_scale")
@@ -221,7 +225,13 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_
     @property
     def first_generator(self) -> str | None:
         """The generator whose picture the run starts from; None where there is none."""
-        return None if self.start_from == "none" else self.start_from
+        return None if self.start_from == "none" or self.predictor is not None else self.start_from
+
+    @property
+    def predictor(self) -> str | None:
+        """Folder of what predicts the start, "" for the embedded one; None where nothing does."""
+        kind, _, folder = (self.start_from or "").partition(":")
+        return folder if kind == "predicted" else None
 
     def cutout_sides(self) -> tuple[float, float] | None:
         """Smallest and largest side of the cutouts that are not whole; None where unset."""

@@ -11,6 +11,7 @@ from guidegen.config import PictureConfig, ResolvedSettings
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.begin.fork import init_latents
 from guidegen.engine.begin.inpaint import start_picture
+from guidegen.engine.begin.predicted import PredictedStart, wishes
 from guidegen.engine.begin.start import StartFrom
 from guidegen.engine.models import Session
 from guidegen.guidance.averaging import averaged, best_so_far
@@ -86,7 +87,7 @@ def make_steps(
     elif settings.init_run is not None:
         latents = _for_all(init_latents(settings.init_run), evaluator, settings)
     else:
-        drawer, wanted = start_drawer(session, evaluator, preference)
+        drawer, wanted = start_drawer(session, guidance, preference)
         latents = _searched(session, drawer, settings, wanted)
     if torch.device(settings.device).type == "cpu":
         share_micro_batches(evaluator, latents)
@@ -132,27 +133,31 @@ def _searched(
 
 def start_drawer(
     session: Session,
-    evaluator: LossEvaluator,
+    guidance: Guidance,
     preference: Sequence[Preference] | None = None,
 ) -> tuple[LossEvaluator, Sequence[Preference] | None]:
     """The evaluator whose generator draws starts, and what its vocabulary should show.
 
     Args:
         session: loaded models.
-        evaluator: of the run.
+        guidance: of the run.
         preference: of the run's own generator, if it is known already.
 
     Returns:
-        The run's own, or that of the generator whose pictures the run starts from.
+        The run's own, or that of what predicts or draws the pictures that the run starts from.
     """
-    if session.first is None and isinstance(session.generator, Mixture):
-        evaluator = replace(evaluator, generator=session.generator.generator)
-    if session.first is None:
-        return evaluator, preference or _preference(session, session.generator, evaluator)
-    painter = session.generator
-    painter = painter.generator if isinstance(painter, Mixture) else painter
-    laid = replace(evaluator, generator=StartFrom(painter, session.first))
-    return laid, _preference(session, session.first, evaluator)
+    evaluator, painter = guidance.evaluator, session.generator
+    if isinstance(painter, Mixture):
+        painter = painter.generator
+    if session.first is not None:
+        laid = replace(evaluator, generator=StartFrom(painter, session.first))
+        return laid, _preference(session, session.first, evaluator)
+    preference = preference or _preference(session, session.generator, evaluator)
+    if session.predictor is None:
+        return replace(evaluator, generator=painter), preference
+    targets = guidance.targets[session.predictor.perceptor]
+    predicted = replace(evaluator, generator=PredictedStart(painter, session.predictor))
+    return predicted, wishes(session.predictor, targets, preference)
 
 
 def _preference(

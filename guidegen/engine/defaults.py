@@ -55,7 +55,8 @@ def _start_from(config: RunConfig, info: GeneratorInfo) -> str:
 
 def _starts(info: GeneratorInfo, start_from: str) -> int:
     """The generator's own number of starts; where that is one, that of the one it starts from."""
-    if info.defaults.starts > 1 or start_from == "none":
+    own = start_from == "none" or start_from.partition(":")[0] == "predicted"
+    if info.defaults.starts > 1 or own:
         return info.defaults.starts
     with about("start_from"):
         backend, variant = find(start_from)

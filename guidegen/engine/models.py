@@ -10,6 +10,7 @@ import torch
 from guidegen.clip.perceptor import Ensemble, load_ensemble
 from guidegen.config import ResolvedSettings
 from guidegen.engine.begin.inpaint import inpainting
+from guidegen.engine.begin.predicted import LoadedPredictor, load_fitting
 from guidegen.guidance.limited import Limited
 from guidegen.guidance.losses.palette import read_palette
 from guidegen.guidance.starts.mixture import Mixture
@@ -27,6 +28,7 @@ class Session:
         ensemble: the CLIPs.
         digests: name -> digest of the weights.
         first: generator whose pictures the run starts from.
+        predictor: predicts the start from the prompt.
         judge: scores the pictures and does not guide them.
     """
 
@@ -34,6 +36,7 @@ class Session:
     ensemble: Ensemble
     digests: dict[str, str]
     first: Generator | None = None
+    predictor: LoadedPredictor | None = None
     judge: Perceptor | None = None
 
     def arithmetic(self) -> dict[str, Arithmetic]:
@@ -58,6 +61,7 @@ def open_session(config: ResolvedSettings, *, keep: Mapping[str, str] | None = N
         config.generator,
         config.option,
         config.first_generator,
+        config.predictor,
         config.height_width(),
         config.perceptor,
         config.device,
@@ -85,6 +89,7 @@ def _load(
     generator_name: str,
     given: tuple[str, ...],
     first_name: str | None,
+    predictor_name: str | None,
     size: tuple[int, int],
     perceptors: tuple[str, ...],
     device: str,
@@ -112,9 +117,13 @@ def _load(
         # a plug-in without weights is told apart by its code: another one draws another picture
         if digest := loaded.digest or find(name)[0].code_digest():
             digests[name] = digest
+    predictor: LoadedPredictor | None = None
+    if predictor_name is not None:
+        predictor = load_fitting(predictor_name, generator, given, ensemble, device)
+        digests["predictor"] = predictor.predictor.digest
     judge: Perceptor | None = None
     if judge_name is not None:
         judging = load_ensemble((judge_name,), device=device, precision=precision)
         ((judge, _),) = judging.parts
         digests |= judging.digests()
-    return Session(generator, ensemble, digests, first, judge)
+    return Session(generator, ensemble, digests, first, predictor, judge)

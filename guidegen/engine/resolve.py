@@ -11,6 +11,7 @@ from guidegen.config import PictureConfig, ResolvedConfig, ResolvedSettings, Run
 from guidegen.cutouts import make_cutouts
 from guidegen.engine.begin.fork import check_init_run
 from guidegen.engine.begin.inpaint import check_inpainting
+from guidegen.engine.begin.predicted import check_predictor
 from guidegen.engine.defaults import filled, fits, generator_info, size_of
 from guidegen.errors import ConfigError, about
 from guidegen.guidance.losses.palette import read_palette
@@ -124,6 +125,12 @@ def _alike(config: RunConfig) -> str:
 
 def _check_start(config: RunConfig, info: GeneratorInfo, *, weights: bool) -> None:
     """Refuse a generator to start from that can't serve this one."""
+    if config.predictor is not None:
+        with about("start_from"):
+            if config.init_image is not None:
+                raise ConfigError("a run starts from an init image or a prediction, not from both")
+            if weights:
+                check_predictor(config.predictor, info.name, info.encodes, config.perceptor)
     if config.first_generator is None:
         return
     with about("start_from"):

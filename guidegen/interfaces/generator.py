@@ -50,11 +50,13 @@ class Preference:
         phrases: the K parts of the prompt that name a thing; at least one.
         scores: [K, V] on the CPU, higher is better, about zero mean and unit spread per row.
         backdrop: colour that the prompt wants behind everything, or "night"; "" for neither.
+        embedding: [d], the prompt in the space of a CLIP, where a start is predicted from that.
     """
 
     phrases: tuple[Phrase, ...]
     scores: Tensor
     backdrop: str = ""
+    embedding: Tensor | None = None
 
 
 @runtime_checkable

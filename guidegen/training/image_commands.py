@@ -1,4 +1,4 @@
-"""Commands that make what draws and enlarges: `python -m guidegen.training vqgan`, `upscaler`."""
+"""Commands that make what draws and enlarges: `python -m guidegen.training vqgan`, ..."""
 
 from pathlib import Path
 
@@ -58,6 +58,88 @@ def vqgan(
     )  # fmt: skip
     for line in scores:
         print(line)
+
+
+def predictor(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    generator: str = "pyramid",
+    option: tuple[str, ...] = (),
+    size: int = 32,
+    perceptor: str = "embedded/robust",
+    finest: int = 32,
+    pictures: bool = False,
+    texts: int = 30_000,
+    state: Path | None = None,
+    steps: int = 3000,
+    drawn_steps: int = 0,
+    batch: int = 24,
+    samples: int = 2,
+    views: int = 1,
+    lr: float = 1e-3,
+    width: int = 512,
+    channels: int = 32,
+    noise: int = 32,
+    picture: float = 10.0,
+    diversity: float = 1.0,
+    ema: float = 0.998,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Train a network from a text's CLIP embedding to a generator's latents, where runs can start.
+
+    Goes on where an earlier call was stopped. Use it with --start-from predicted:OUT. Scores go to
+    OUT/curves.jsonl.
+
+    Args:
+        data: captioned images (zip or folder); without --pictures only their captions are read.
+        out: predictor to write, again at every evaluation.
+        generator: backend, or backend/variant.
+        option: NAME=VALUE of the generator; may be repeated.
+        size: side of its pictures in pixels.
+        perceptor: the CLIP, as --perceptor of guidegen.
+        finest: latents that are grids are predicted up to this side; finer ones stay as the
+            generator starts.
+        pictures: also draw the pictures towards the captioned drawings, seen small.
+        texts: how many made-up texts.
+        state: file of the training state; by default beside `out`.
+        steps: optimiser steps.
+        drawn_steps: how many of them, at first, learn from the drawings alone, which is quick.
+        batch: texts a step.
+        samples: pictures of each text.
+        views: of each picture.
+        lr: peak learning rate.
+        width: of the hidden layers.
+        channels: of the decoder's finest level.
+        noise: numbers of the noise that makes starts differ.
+        picture: weight of the drawings.
+        diversity: weight of the term against pictures of one text being alike.
+        ema: decay of the average of the weights, which is what is kept.
+        evaluate_every: steps between evaluations.
+        seed: of everything random.
+        device: auto, cpu, cuda...
+    """
+    from guidegen.training.predictor import run
+    from guidegen.training.predictor.trainer import PredictorConfig
+
+    config = PredictorConfig(
+        steps=steps, drawn_steps=drawn_steps, texts=batch, samples=samples, views=views, lr=lr,
+        picture=picture, diversity=diversity, ema=ema,
+    )  # fmt: skip
+    wanted = run.Wanted(
+        generator=generator, option=option, size=size, perceptor=perceptor, finest=finest,
+        width=width, channels=channels, noise=noise,
+    )  # fmt: skip
+    scores = run.run(
+        data, out, wanted=wanted, pictures=pictures, texts=texts,
+        state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
+        evaluate_every=evaluate_every, seed=seed, device=device,
+    )  # fmt: skip
+    for score in scores:
+        print(score)
 
 
 def upscaler(source: Path, out: Path, /) -> None:

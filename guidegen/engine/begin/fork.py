@@ -19,7 +19,7 @@ def check_init_run(config: RunConfig) -> None:
     """
     assert config.init_run is not None
     run = Run.load(run_folder(parse_init_run(config.init_run)[0]))
-    if config.init_image is not None or config.first_generator is not None:
+    if config.init_image is not None or config.start_from not in (None, "none"):
         raise ConfigError("a run starts from one thing: leave init_image and start_from out")
     ours, theirs = fill(config), run.config
     for name in ("generator", "size", "option"):

@@ -78,7 +78,7 @@ def starts(prompt: str, *, count: int = 16, **settings: Unpack[Settings]) -> lis
 
 @torch.no_grad()
 def _draw(session: Session, guidance: Guidance, configs: list[RunConfig]) -> Iterator[Start]:
-    evaluator, preference = start_drawer(session, guidance.evaluator)
+    evaluator, preference = start_drawer(session, guidance)
     generator = evaluator.generator
     latents = draw(evaluator, 0, len(configs), preference=preference)
     generator.constrain_(latents)

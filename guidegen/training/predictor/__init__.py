@@ -1,0 +1,1 @@
+"""Training of predictors: from a text to the latents that a run starts from."""
