@@ -67,14 +67,13 @@ def predictor(
     *,
     generator: str = "pyramid",
     option: tuple[str, ...] = (),
-    size: int = 32,
+    size: int | None = None,
     perceptor: str = "embedded/robust",
     finest: int = 32,
     pictures: bool = False,
-    texts: int = 30_000,
+    texts: int = 12_000,
     state: Path | None = None,
     steps: int = 3000,
-    drawn_steps: int = 0,
     batch: int = 24,
     samples: int = 2,
     views: int = 1,
@@ -99,15 +98,16 @@ def predictor(
         out: predictor to write, again at every evaluation.
         generator: backend, or backend/variant.
         option: NAME=VALUE of the generator; may be repeated.
-        size: side of its pictures in pixels.
+        size: side of its pictures in pixels; by default its own. Small ones train quicker, and a
+            start on a larger canvas is enlarged.
         perceptor: the CLIP, as --perceptor of guidegen.
         finest: latents that are grids are predicted up to this side; finer ones stay as the
             generator starts.
-        pictures: also draw the pictures towards the captioned drawings, seen small.
+        pictures: begin with what is linear in the captioned drawings, and draw pictures towards
+            them, seen small; the generator must be able to encode.
         texts: how many made-up texts.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
-        drawn_steps: how many of them, at first, learn from the drawings alone, which is quick.
         batch: texts a step.
         samples: pictures of each text.
         views: of each picture.
@@ -126,7 +126,7 @@ def predictor(
     from guidegen.training.predictor.trainer import PredictorConfig
 
     config = PredictorConfig(
-        steps=steps, drawn_steps=drawn_steps, texts=batch, samples=samples, views=views, lr=lr,
+        steps=steps, texts=batch, samples=samples, views=views, lr=lr,
         picture=picture, diversity=diversity, ema=ema,
     )  # fmt: skip
     wanted = run.Wanted(

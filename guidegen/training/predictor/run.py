@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from guidegen.clip.perceptor import load_perceptor
@@ -25,12 +26,12 @@ from guidegen.guidance.starts.predictor import (
     shapes_of,
     telltale_of,
 )
-from guidegen.interfaces import Generator, Perceptor
+from guidegen.interfaces import Encodes, Generator, Perceptor
 from guidegen.registry import find, load_generator
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
 from guidegen.training.predictor.evaluate import Evaluator, Score
-from guidegen.training.predictor.texts import Drawings, make_texts
+from guidegen.training.predictor.texts import Drawings, Told, make_texts
 from guidegen.training.predictor.trainer import PredictorConfig, PredictorTrainer
 from guidegen.training.progress import running_means
 
@@ -47,7 +48,7 @@ class Wanted:
     Attributes:
         generator: as `--generator` takes it.
         option: its options, "NAME=VALUE" each.
-        size: side of its pictures in pixels.
+        size: side of its pictures in pixels; None is its own.
         perceptor: the CLIP, as `--perceptor` takes it.
         finest: grids up to this side are predicted.
         sizes: of the network; its embedding is the CLIP's.
@@ -55,7 +56,7 @@ class Wanted:
 
     generator: str
     option: Sequence[str]
-    size: int
+    size: int | None
     perceptor: str
     finest: int
     width: int
@@ -83,11 +84,15 @@ def run(
     """
     where = str(choose(device))
     backend, variant = find(wanted.generator)
-    fits(backend.info(variant), (wanted.size, wanted.size))
+    info = backend.info(variant)
+    size = (wanted.size or info.default_size,) * 2
+    fits(info, size)
+    if pictures and not info.encodes:
+        raise ConfigError(f"{info.name} can't encode drawings; leave --pictures out")
     everything = CaptionedImages(data)
     records = [r for r in everything if r.split == "train"]
     generator = load_generator(
-        wanted.generator, wanted.option, size=(wanted.size,) * 2, device=where, precision="auto"
+        wanted.generator, wanted.option, size=size, device=where, precision="auto"
     )
     perceptor = load_perceptor(wanted.perceptor, device=where)
     card = _card(generator, perceptor, wanted)
@@ -102,6 +107,9 @@ def run(
     rngs = [torch.Generator().manual_seed(k) for k in range(_EXAMPLES)]
     starts = generator.init(_EXAMPLES, rngs=rngs)
     network.to(where).calibrate(embeddings, starts)
+    if drawings is not None and not state_file.exists():
+        explained = _fit(network, generator, embeddings, told, drawings)
+        log.info("drawings alone explain %.1f %% of held-out latents", 100 * explained)
     trainer = PredictorTrainer(
         network, generator, starts, perceptor, embeddings, told, config,
         drawings=drawings, state_file=state_file, seed=seed,
@@ -155,6 +163,24 @@ def _small(shape: tuple[int, ...], finest: int) -> bool:
 
 def _network(card: PredictorCard) -> PredictorNetwork:
     return PredictorNetwork(card.network, {name: card.latents[name] for name in card.predicted})
+
+
+def _fit(
+    network: PredictorNetwork,
+    generator: Generator,
+    embeddings: Tensor,
+    told: Sequence[Told],
+    drawings: Drawings,
+) -> float:
+    """Begin with what the drawings of the texts tell; see `PredictorNetwork.fit`."""
+    assert isinstance(generator, Encodes)
+    parts = []
+    for i in tqdm(range(0, len(told), 64), desc="drawings", unit="64", mininterval=5):
+        seen = F.interpolate(drawings(told[i : i + 64]), generator.size, mode="bilinear")
+        found = generator.encode(seen.to(embeddings.device))
+        parts.append({name: found[name] for name in network.shapes})
+    latents = {name: torch.cat([part[name] for part in parts]) for name in network.shapes}
+    return network.fit(embeddings, latents)
 
 
 def _encoded(perceptor: Perceptor, texts: list[str]) -> Tensor:

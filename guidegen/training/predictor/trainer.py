@@ -40,7 +40,6 @@ class PredictorConfig:
 
     Attributes:
         steps: optimiser steps.
-        drawn_steps: how many of them, at first, learn from drawings alone, which is quick.
         texts: a step.
         samples: pictures of each text.
         views: of each picture.
@@ -58,7 +57,6 @@ class PredictorConfig:
     """
 
     steps: int = 3000
-    drawn_steps: int = 0
     texts: int = 24
     samples: int = 2
     views: int = 1
@@ -112,8 +110,11 @@ class PredictorTrainer:
         self.embeddings, self.told, self.drawings = embeddings, told, drawings
         self.config, self.state_file, self.seed = config, state_file, seed
         self.device = embeddings.device
+        for part in (network.into, network.out_of):  # where they were fitted to drawings they stay
+            part.requires_grad_(drawings is None)
+        trained = [weight for weight in network.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+            trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         warmup = min(100, config.steps // 4 + 1)
         self.schedule = LambdaLR(self.optimizer, warmup_cosine(config.steps, warmup=warmup))
@@ -143,8 +144,7 @@ class PredictorTrainer:
         texts = self.embeddings[chosen].repeat_interleave(config.samples, 0)
         latents = self._latents(texts, rng)
         images = self.generator.decode(latents)
-        drawn = self.drawings is not None and self.step < config.drawn_steps
-        losses = {} if drawn else self._seen(images, texts, chosen, rng)
+        losses = self._seen(images, texts, chosen, rng)
         losses["prior"] = config.prior * self.generator.prior(latents).mean()
         small = F.adaptive_avg_pool2d(images, config.picture_size)
         small = small.view(config.texts, config.samples, -1)

@@ -3,7 +3,9 @@
 Grids (latents [c, h, w]) come from a small convolutional decoder that doubles its side level by
 level, told of the text at each. The coarsest level of at least half a grid's side gives it, four
 cells from each of its own (Shi et al. 2016, arXiv:1609.05158): a level as fine as the finest grid
-would cost more than all the others. Other latents are linear in the last hidden layer.
+would cost more than all the others. Other latents are linear in the last hidden layer. To all of
+them a linear function of the embedding is added, of low rank, which can be fitted to pictures at
+once.
 
 Sources: Pinkney & Li 2022, clip2latent (arXiv:2210.02347); repository
 mehdidc/feed_forward_vqgan_clip (texts alone, CLIP's loss).
@@ -11,6 +13,7 @@ mehdidc/feed_forward_vqgan_clip (texts alone, CLIP's loss).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +34,14 @@ class NetworkSizes:
         noise: numbers of noise beside it.
         width: of the hidden layers.
         channels: of the finest level; each has at most twice those of the next.
+        rank: of the linear part.
     """
 
     embedding: int
     noise: int = 32
     width: int = 512
     channels: int = 32
+    rank: int = 128
 
 
 class PredictorNetwork(nn.Module):
@@ -77,7 +82,11 @@ class PredictorNetwork(nn.Module):
             else:
                 heads[name] = nn.Linear(width, int(torch.Size(shape).numel()))
         # names of latents may have dots, those of modules may not
-        self.heads = nn.ModuleList(heads.values())
+        self.heads: Any = nn.ModuleList(heads.values())
+        self.into = nn.Linear(sizes.embedding, sizes.rank, bias=False)
+        self.out_of = nn.Linear(sizes.rank, sum(self.numbers()))
+        nn.init.zeros_(self.out_of.weight)
+        nn.init.zeros_(self.out_of.bias)
         for number, (name, shape) in enumerate(self.shapes.items()):
             centre = (shape[0], 1, 1) if name in self.level_of else ()
             self.register_buffer(f"centre{number}", torch.zeros(centre))
@@ -93,7 +102,9 @@ class PredictorNetwork(nn.Module):
             embeddings: [n, d], as CLIP gives them.
             noise: [n, m] of N(0, 1).
         """
-        x = F.silu(self.first(torch.cat([(embeddings - self.mean) * self.scale, noise], 1)))
+        told = self.scaled(embeddings)
+        straight = self.out_of(self.into(told)).split(self.numbers(), 1)
+        x = F.silu(self.first(torch.cat([told, noise], 1)))
         x = x + F.silu(self.second(x))
         x = x + F.silu(self.third(x))
         maps: list[Tensor] = []
@@ -106,17 +117,25 @@ class PredictorNetwork(nn.Module):
         for number, (name, shape) in enumerate(self.shapes.items()):
             head = self.heads[number]
             if name in self.level_of:
-                level = self.level_of[name]
-                value = head(maps[level])
-                if _finer(shape, level):
+                place = self.level_of[name]
+                value = head(maps[place])
+                if _finer(shape, place):
                     value = F.pixel_shuffle(value, 2)
                 if value.shape[1:] != shape:
-                    value = F.adaptive_avg_pool2d(value, shape[1:])
+                    value = F.adaptive_avg_pool2d(value, list(shape[1:]))
             else:
                 value = head(x).view(len(x), *shape)
             centre, spread = self.get_buffer(f"centre{number}"), self.get_buffer(f"spread{number}")
-            out[name] = centre + spread * value
+            out[name] = centre + spread * (value + straight[number].view(len(x), *shape))
         return out
+
+    def numbers(self) -> list[int]:
+        """How many numbers each latent has."""
+        return [torch.Size(shape).numel() for shape in self.shapes.values()]
+
+    def scaled(self, embeddings: Tensor) -> Tensor:
+        """Embeddings [n, d] about zero and of about unit spread."""
+        return (embeddings - self.mean) * self.scale
 
     @torch.no_grad()
     def calibrate(self, embeddings: Tensor, starts: Mapping[str, Tensor]) -> None:
@@ -133,6 +152,46 @@ class PredictorNetwork(nn.Module):
             centre = value.mean((0, 2, 3))[:, None, None] if name in self.level_of else value.mean()
             self.get_buffer(f"centre{number}").copy_(centre)
             self.get_buffer(f"spread{number}").copy_(value.std().clamp(min=_LEAST_SPREAD))
+
+    @torch.no_grad()
+    def fit(self, embeddings: Tensor, latents: Mapping[str, Tensor]) -> float:
+        """Fit the linear part to examples: reduced-rank ridge regression.
+
+        Args:
+            embeddings: [n, d].
+            latents: [n, ...] of each latent that is predicted.
+
+        Returns:
+            The share of the latents' variance that it explains in the last tenth of the examples,
+            which chose how strongly it is held back.
+        """
+        wanted = []
+        for number, name in enumerate(self.shapes):
+            centre, spread = self.get_buffer(f"centre{number}"), self.get_buffer(f"spread{number}")
+            wanted.append(((latents[name] - centre) / spread).flatten(1))
+        x, y = self.scaled(embeddings), torch.cat(wanted, 1)
+        cut = len(x) - max(1, len(x) // 10)
+        mean_x, mean_y = x[:cut].mean(0), y[:cut].mean(0)
+        x, y = x - mean_x, y - mean_y
+        values, vectors = torch.linalg.eigh(x[:cut].T @ x[:cut] / cut)
+        cross = vectors.T @ (x[:cut].T @ y[:cut] / cut)
+        best, error = cross, torch.inf
+        for held in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0):
+            weight = vectors @ (cross / (values.clamp(min=0) + held)[:, None])
+            away = float((x[cut:] @ weight - y[cut:]).square().mean())
+            if away < error:
+                best, error = weight, away
+        # the directions of latents in which what it says varies most
+        _, _, axes = torch.linalg.svd(
+            (values.clamp(min=0).sqrt()[:, None] * (vectors.T @ best)), full_matrices=False
+        )
+        axes = axes[: self.sizes.rank]
+        self.into.weight.zero_()
+        self.into.weight[: len(axes)] = axes @ best.T
+        self.out_of.weight.zero_()
+        self.out_of.weight[:, : len(axes)] = axes.T
+        self.out_of.bias.copy_(mean_y - self.out_of(self.into(mean_x)))
+        return 1 - error / float(y[cut:].square().mean())
 
 
 class _Level(nn.Module):

@@ -21,7 +21,7 @@ from guidegen.guidance.starts.predictor import (
 )
 from tests.helpers.fakes import TinyPerceptor
 
-SIZES = NetworkSizes(embedding=12, noise=4, width=16, channels=16)
+SIZES = NetworkSizes(embedding=12, noise=4, width=16, channels=16, rank=8)
 
 
 def make_predictor(folder, *, generator=PYRAMID, finest=8, perceptor=None):
@@ -84,6 +84,26 @@ def test_a_latent_that_is_no_grid_and_a_grid_that_is_not_square_are_predicted_to
     assert {name: tuple(value.shape[1:]) for name, value in found.items()} == shapes
     for value in found.values():  # before it has learnt, about where the generator starts
         assert float(value.detach().mean()) == pytest.approx(5, abs=0.7)
+
+
+def test_the_linear_part_fits_what_is_linear_and_ignores_what_is_noise():
+    rng = torch.Generator().manual_seed(0)
+    texts = torch.randn(300, 12, generator=rng)
+    shapes = {"z": (3,), "grid": (2, 4, 4)}
+    network = PredictorNetwork(replace(SIZES, rank=6), shapes)
+
+    def examples(noise):
+        linear = (texts @ torch.randn(12, 5, generator=rng)) @ torch.randn(5, 35, generator=rng)
+        whole = 4 + (1 - noise) * linear + noise * torch.randn(300, 35, generator=rng)
+        return {"z": whole[:, :3], "grid": whole[:, 3:].view(-1, 2, 4, 4)}
+
+    latents = examples(noise=0)
+    network.calibrate(texts, latents)
+    assert network.fit(texts, latents) > 0.999
+    straight = network.out_of(network.into(network.scaled(texts))).detach()
+    centre, spread = network.get_buffer("centre0"), network.get_buffer("spread0")
+    torch.testing.assert_close(centre + spread * straight[:, :3], latents["z"], atol=0.1, rtol=0)
+    assert abs(network.fit(texts, examples(noise=1))) < 0.1
 
 
 def test_it_reads_the_clip_of_its_training_and_no_other(folder):
