@@ -115,7 +115,7 @@ def run(
         drawings=drawings, state_file=state_file, seed=seed,
     )  # fmt: skip
     evaluator = Evaluator(everything.records, perceptor, generator)
-    notes = {"seed": seed, "pictures": pictures, "texts": texts}
+    notes: dict[str, object] = {"seed": seed, "pictures": pictures, "texts": texts}
     followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="predictor")
     scores: list[Score] = []
     means: dict[str, float] = {}

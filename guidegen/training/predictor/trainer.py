@@ -147,7 +147,7 @@ class PredictorTrainer:
         losses = self._seen(images, texts, chosen, rng)
         losses["prior"] = config.prior * self.generator.prior(latents).mean()
         small = F.adaptive_avg_pool2d(images, config.picture_size)
-        small = small.view(config.texts, config.samples, -1)
+        small = small.reshape(config.texts, config.samples, -1)
         if config.samples > 1:
             losses["diversity"] = config.diversity * alike(small, config.apart)
         if self.drawings is not None:

@@ -73,7 +73,7 @@ class PredictorNetwork(nn.Module):
         self.levels = nn.ModuleList(
             _Level(channels[max(0, level - 1)], channels[level], width) for level in range(levels)
         )
-        heads: dict[str, nn.Module] = {}
+        heads: dict[str, Any] = {}
         for name, shape in self.shapes.items():
             if name in self.level_of:
                 level = self.level_of[name]
@@ -91,7 +91,7 @@ class PredictorNetwork(nn.Module):
             centre = (shape[0], 1, 1) if name in self.level_of else ()
             self.register_buffer(f"centre{number}", torch.zeros(centre))
             self.register_buffer(f"spread{number}", torch.ones(()))
-        for head in self.heads:
+        for head in heads.values():
             nn.init.normal_(head.weight, std=0.1 * head.weight[0].numel() ** -0.5)
             nn.init.zeros_(head.bias)
 
@@ -122,7 +122,7 @@ class PredictorNetwork(nn.Module):
                 if _finer(shape, place):
                     value = F.pixel_shuffle(value, 2)
                 if value.shape[1:] != shape:
-                    value = F.adaptive_avg_pool2d(value, list(shape[1:]))
+                    value = F.adaptive_avg_pool2d(value, (shape[1], shape[2]))
             else:
                 value = head(x).view(len(x), *shape)
             centre, spread = self.get_buffer(f"centre{number}"), self.get_buffer(f"spread{number}")
