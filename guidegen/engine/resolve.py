@@ -88,9 +88,9 @@ def _check_pictures(config: RunConfig, info: GeneratorInfo, size: tuple[int, int
     if config.mask is not None or config.outpaint is not None:
         _needs_encode(config, info, "keep parts of a picture")
         check_inpainting(config)
-    if config.pick is not None and config.init_image is not None:
+    if config.pick is not None and (config.init_image or config.init_run) is not None:
         raise ConfigError(
-            "a run goes on from a start that was drawn or from an init image, not from both",
+            "a run goes on from a start that was drawn or from an init image or run, not from both",
             field="pick",
         )
     if config.init_image is not None:

@@ -16,6 +16,8 @@ from guidegen.weights.catalog import CLIP, read_registry
 from guidegen.weights.download import in_hub_cache
 
 MAX_COUNT = 64
+# Starts to choose from where the page asks for a single picture.
+STARTS = 16
 # The studio says where runs go.
 _HIDDEN = frozenset({"prompt", "out"})
 
@@ -40,6 +42,7 @@ def form(defaults: Mapping[str, Any]) -> dict[str, Any]:
         "perceptors": _perceptors(defaults),
         "defaults": dict(defaults),
         "max_count": MAX_COUNT,
+        "starts": STARTS,
     }
 
 
@@ -141,6 +144,17 @@ def refuse(pictures: list[RunConfig]) -> None:
     from guidegen.engine.resolve import check
 
     check(pictures)
+
+
+def refuse_starts(config: RunConfig, count: int) -> None:
+    """Refuse early starts that can't be drawn.
+
+    Raises:
+        GuidegenError: as `guidegen.engine.begin.starts.check_starts`.
+    """
+    from guidegen.engine.begin.starts import check_starts
+
+    check_starts(config, count)
 
 
 def errors_of(error: GuidegenError) -> list[dict[str, str]]:

@@ -1,8 +1,10 @@
 """Which files the page may name: runs in the output folder, and pictures that it brought."""
 
 import hashlib
+import os
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +39,7 @@ class Places:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.own = self.root / OWN
+        self.uploads = self.own / "uploads"
 
     def inside(self, name: str) -> Path:
         """The path of a name within the output folder.
@@ -76,7 +79,7 @@ class Places:
             InputImageError: as `decode`; the file is not kept.
             OutputError: there is no room for more.
         """
-        folder = self.own / "uploads"
+        folder = self.uploads
         name = hashlib.sha256(data).hexdigest()[:32]
         with suppress(InputImageError):
             self.brought(name)
@@ -98,14 +101,16 @@ class Places:
         return name
 
     def brought(self, name: str) -> Path:
-        """The file of a picture that the page brought.
+        """The file of a picture that the page brought; it was asked for now.
 
         Raises:
             InputImageError: there is none of that id.
         """
-        path = self.own / "uploads" / name
+        path = self.uploads / name
         if not _ID.fullmatch(name) or not path.is_file():
             raise InputImageError("that picture is not here any more; drop it again")
+        with suppress(OSError):  # the time of writing is what small pictures are kept by
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         return path
 
     def picture(self, text: str) -> Path:

@@ -1,7 +1,7 @@
 """The studio behind its page: one output folder, its queue, what draws it, and its wall."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from guidegen.runs.store import Run
 from guidegen.studio import form
 from guidegen.studio.events import Broker
 from guidegen.studio.places import Places
+from guidegen.studio.prune import prune
 from guidegen.studio.queue.drawer import Drawer
-from guidegen.studio.queue.jobs import Job, Kind, Queue
+from guidegen.studio.queue.jobs import Job, Queue
 from guidegen.studio.queue.kinds import DRAWERS
 from guidegen.studio.queue.lists import keep_list, open_grid, open_list
 from guidegen.studio.queue.turns import Turns
@@ -44,8 +45,7 @@ class Studio:
 
     def start(self) -> None:
         """Begin with what waits in the queue."""
-        # torch takes seconds to load; the page need not wait for them when it is first used
-        threading.Thread(target=_warm_up, daemon=True).start()
+        threading.Thread(target=prune, args=(self.places, self.queue), daemon=True).start()
         self.drawer.start()
 
     def close(self) -> None:
@@ -74,15 +74,15 @@ class Studio:
         fields: Mapping[str, Any],
         *,
         count: int = 1,
-        seeds: list[int] | None = None,
+        picks: Sequence[int] = (),
     ) -> Job:
         """Put pictures of a prompt, or starts to choose from, into the queue.
 
         Args:
             kind: "pictures" or "starts".
             fields: RunConfig fields, as the page gave them.
-            count: pictures with consecutive seeds.
-            seeds: those seeds instead.
+            count: pictures with consecutive seeds, or starts of one seed.
+            picks: numbers of the starts that each seed goes on from.
 
         Raises:
             GuidegenError: what can be refused before any work.
@@ -90,13 +90,17 @@ class Studio:
         if kind not in ("pictures", "starts"):
             raise ConfigError(f"the studio draws pictures or starts, not {kind!r}")
         settings = self.settings(fields)
-        configs = form.configs(settings, count=count)
-        form.refuse(configs[:1])
-        seeds = seeds or [config.seed for config in configs]
-        for seed in seeds:
-            make_config({**settings, "seed": seed})
-        own: Kind = "starts" if kind == "starts" else "pictures"
-        job = Job.new(own, configs[0].prompt, settings, seeds=seeds, total=len(seeds))
+        configs = form.configs(settings, count=count * max(1, len(picks)))
+        title = configs[0].title
+        if kind == "starts":
+            form.refuse_starts(configs[0], count)
+            job = Job.new("starts", title, settings, seeds=[configs[0].seed], total=count)
+        else:
+            seeds = [config.seed for config in configs[:count]]
+            job = Job.new(
+                "pictures", title, settings, seeds=seeds, picks=list(picks), total=len(configs)
+            )
+            form.refuse(self.configs(job)[:1])
         self.queue.add(job)
         return job
 
@@ -137,7 +141,7 @@ class Studio:
         grid = open_grid(self, settings, x, y)
         labels = {"columns": grid.x.labels, "rows": grid.y.labels}
         more = {"x": x, "y": y, **labels}
-        job = Job.new("grid", grid.configs[0].prompt, settings, more=more, total=len(grid.configs))
+        job = Job.new("grid", grid.configs[0].title, settings, more=more, total=len(grid.configs))
         self.queue.add(job)
         return job
 
@@ -155,7 +159,7 @@ class Studio:
         fields = run.config.model_dump(mode="json", exclude={"out", "seed", "minutes"})
         out = path.parent.relative_to(self.places.root).as_posix()
         job = Job.new(
-            "pictures", run.config.prompt, fields, seeds=[run.config.seed], more={"out": out}
+            "pictures", run.config.title, fields, seeds=[run.config.seed], more={"out": out}
         )
         self.queue.add(job)
         return job
@@ -167,7 +171,8 @@ class Studio:
     def configs(self, job: Job) -> list[RunConfig]:
         """The pictures of a job."""
         own = {**job.fields, "out": self.places.root / job.more.get("out", "")}
-        return [make_config({**own, "seed": seed}) for seed in job.seeds]
+        picked = [{"pick": number} for number in job.picks] or [{}]
+        return [make_config({**own, "seed": seed, **pick}) for seed in job.seeds for pick in picked]
 
     def _queue_changed(self) -> None:
         self.broker.publish("queue", "", self.snapshot())
@@ -179,7 +184,3 @@ class Studio:
 
 def _placeless(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name != "out"}
-
-
-def _warm_up() -> None:
-    import guidegen.engine.stream  # noqa: F401

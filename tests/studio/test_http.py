@@ -287,16 +287,26 @@ def test_stars_stay_and_runs_come_back_from_the_trash(studio, client):
 def test_a_run_tells_settings_scores_and_files(studio, client):
     name = hang(studio, "a red apple", seed=3, score=0.25)
     (studio.places.root / name / "steps.jsonl").write_text(
-        '{"step": 0, "losses": {"total": 0.9}}\nbroken\n{"step": 1, "losses": {"total": 0.5}}\n'
+        '{"step": 0, "losses": {"total": 0.9}, "scores": {"judge a": 0.1}}\nbroken\n'
+        '{"step": 1, "losses": {"total": 0.5}, "scores": {"judge a": null}}\n'
     )
     found = client.get(f"/api/run/{name}").json()
     assert (found["config"]["seed"], found["scores"]) == (3, {"similarity a": 0.25})
-    assert found["curve"] == [[0, 0.9], [1, 0.5]]
+    scores = {"judge a": [[0, 0.1]]}
+    assert found["curves"] == {"loss": [[0, 0.9], [1, 0.5]], "scores": scores}
     assert found["command"].startswith("guidegen generate 'a red apple'")
     assert client.get(f"/api/file/{name}/image.png").content == png()
     assert client.get(f"/api/thumb/{name}").headers["content-type"] == "image/webp"
     for hidden in ["run.json", "steps.jsonl", ".lock"]:
         assert client.get(f"/api/file/{name}/{hidden}").status_code == 404
+
+
+def test_a_run_without_words_is_called_by_what_it_is_like(studio, client):
+    fields = {"prompt": "", "image_prompt": ["sketch.png:0.5"], "noise_prompt": ["3:1"]}
+    config = make_config({**fields, "generator": "pixels"})
+    RunStore(studio.places.root).create(config, config.digest())
+    (run,) = client.get("/api/runs", params={"words": "sketch"}).json()["runs"]
+    assert run["prompt"] == config.title == "like sketch noise 3:1"
 
 
 def test_what_is_broken_on_the_wall_harms_nothing_else(studio, client):

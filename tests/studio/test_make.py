@@ -116,15 +116,18 @@ def test_starts_are_seen_first_and_chosen(server, open_page):
     draw(page, "a yellow chair", button="See starts first", count=3, steps=4, seed=5)
     state(page, "finished")
     until(page, "document.querySelectorAll('.candidate img[src*=preview]').length == 3")
+    until(page, "[...document.querySelectorAll('.candidate img')].every(i => i.naturalWidth)")
+    assert page.locator(".candidate output", has_text="best").count() == 1
     before = page.locator(".candidate img").nth(1).evaluate(PIXELS)
-    page.get_by_label("seed 6").check()
-    page.get_by_label("seed 7").check()
+    page.get_by_label("start 2").check()
+    page.get_by_label("start 3").check()
     page.get_by_role("button", name="Go on with 2").click()
     until(page, "document.querySelectorAll('.candidate').length == 2")
     state(page, "finished")
     job = server.get("/api/jobs")[-1]
-    assert (job["seeds"], job["kind"], job["done"]) == ([6, 7], "pictures", 2)
+    assert (job["seeds"], job["picks"], job["done"]) == ([5], [2, 3], 2)
     run = job["runs"]["0"]
+    assert "--pick 2" in server.get(f"/api/run/{run}")["command"]
     page.goto(f"{server.origin}/#/run/{run}")
     page.locator("#moment").fill("0")
     until(page, "document.querySelector('.large').src.includes('/api/moment/0/')")

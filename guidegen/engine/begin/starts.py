@@ -36,24 +36,36 @@ class Start:
 
 
 def draw_starts(config: RunConfig, count: int) -> Iterator[Start]:
-    """Draw the first `count` starts of a config's seed.
+    """Draw the first `count` starts of a config's seed, each scored when it is asked for.
 
     Args:
         config: its own `starts` and `pick` do not matter.
         count: how many.
 
     Raises:
-        ConfigError: the run would start from a picture, or the count is out of range.
-        GuidegenError: as `guidegen.engine.resolve.check`.
+        GuidegenError: as `check_starts`, before any work.
     """
-    if not 1 <= count <= MAX_STARTS:
-        raise ConfigError(f"draw 1 to {MAX_STARTS:,} starts, not {count}", field="count")
+    check_starts(config, count)
     each = [config.model_copy(update={"pick": number}) for number in range(1, count + 1)]
-    check(each[:1])
     resolved = resolve(each[0])
     session = open_session(resolved)
     candidate = make_candidate(resolved.picture, negative_weight=resolved.negative_weight)
     return _draw(session, make_guidance(session, resolved.settings, [candidate]), each)
+
+
+def check_starts(config: RunConfig, count: int) -> None:
+    """Refuse early what `draw_starts` can't draw.
+
+    Raises:
+        ConfigError: the run would start from a picture or run, or the count is out of range.
+        GuidegenError: as `guidegen.engine.resolve.check`.
+    """
+    if not 1 <= count <= MAX_STARTS:
+        raise ConfigError(f"draw 1 to {MAX_STARTS:,} starts, not {count}", field="count")
+    for field in ("init_image", "init_run"):
+        if getattr(config, field) is not None:
+            raise ConfigError("it is a start already; leave it out to draw others", field=field)
+    check([config.model_copy(update={"pick": 1})])
 
 
 def starts(prompt: str, *, count: int = 16, **settings: Unpack[Settings]) -> list[Start]:
@@ -82,7 +94,9 @@ def _draw(session: Session, guidance: Guidance, configs: list[RunConfig]) -> Ite
     generator = evaluator.generator
     latents = draw(evaluator, 0, len(configs), preference=preference)
     generator.constrain_(latents)
-    losses = losses_of(evaluator, 0, latents).tolist()
-    for row, (config, loss) in enumerate(zip(configs, losses, strict=True)):
-        image = generator.decode(rows(latents, slice(row, row + 1)), size=generator.size)[0]
+    cutouts = evaluator.sample_cutouts(range(1))  # the same views for all
+    for row, config in enumerate(configs):
+        start = rows(latents, slice(row, row + 1))
+        loss = float(losses_of(evaluator, 0, start, cutouts))
+        image = generator.decode(start, size=generator.size)[0]
         yield Start(row + 1, to_pil(image), loss, config)

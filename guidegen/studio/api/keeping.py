@@ -11,7 +11,8 @@ from guidegen.errors import ConfigError, InputImageError
 from guidegen.runs.metadata import command
 from guidegen.runs.store import IMAGE, Run
 from guidegen.studio.requests import json_body, studio_of, whole
-from guidegen.studio.runs import curves, thumbnails
+from guidegen.studio.runs import thumbnails
+from guidegen.studio.runs.curves import curves
 from guidegen.studio.runs.wall import Query
 
 # What of a run directory the page may get, and as what.
@@ -60,7 +61,7 @@ async def run(request: Request) -> Response:
         "scores": found.scores, "device": found.device, "seconds": found.seconds,
         "ended": found.ended, "notes": found.notes, "last_step": found.last_step,
         "versions": found.versions, "command": command(found.config), "files": files,
-        "curve": await asyncio.to_thread(curves.losses, path),
+        "curves": await asyncio.to_thread(curves, path),
     })  # fmt: skip
 
 

@@ -39,11 +39,10 @@ async def add(request: Request) -> Response:
     """Put a job into the queue."""
     data = await json_body(request)
     count = whole(data.get("count"), "count", 1)
-    seeds = [whole(seed, "seed", 0) for seed in data.get("seeds", [])][: form.MAX_COUNT]
+    given = data.get("picks", [])
+    picks = [whole(pick, "pick", 1) for pick in given] if isinstance(given, list) else []
     kind, fields = str(data.get("kind", "pictures")), fields_of(data)
-    job = await asyncio.to_thread(
-        studio_of(request).add, kind, fields, count=count, seeds=seeds or None
-    )
+    job = await asyncio.to_thread(studio_of(request).add, kind, fields, count=count, picks=picks)
     return JSONResponse(job.model_dump(mode="json"), 201)
 
 

@@ -33,14 +33,15 @@ class Job(BaseModel):
         kind: what it is.
         title: the prompt, or the name of the list.
         fields: RunConfig fields that the user named.
-        seeds: of its pictures, one each.
+        seeds: of its pictures; of starts the one that they belong to.
+        picks: numbers of the starts that each seed goes on from; empty for its own choice.
         state: what became of it.
         why: why it failed, one line.
         created: seconds since 1970.
         runs: names of its run directories so far, by the number of the picture.
-        more: of a list its file and folder, of a grid its axes.
-        done: pictures that are finished.
-        total: pictures in all.
+        more: of a list its file and folder, of a grid its axes, of starts their losses.
+        done: pictures that are finished, or starts that are drawn.
+        total: of them in all.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -50,6 +51,7 @@ class Job(BaseModel):
     title: str
     fields: dict[str, Any]
     seeds: list[int] = []
+    picks: list[int] = []
     state: State = "waiting"
     why: str = ""
     created: float

@@ -1,19 +1,18 @@
 """How each kind of job is drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidegen.config import RunConfig
-from guidegen.engine.build import WIDTH
+from guidegen.engine.begin.starts import draw_starts
 from guidegen.engine.picture import Picture
 from guidegen.engine.stream import Stream
 from guidegen.engine.stream_step import StreamStep
 from guidegen.studio.queue.drawer import Room
 from guidegen.studio.queue.jobs import Job
 from guidegen.studio.queue.lists import draw_cells, draw_list
+from guidegen.studio.queue.live import SIDE, as_jpeg
 from guidegen.utils.files import write_atomic
 
 if TYPE_CHECKING:
@@ -24,13 +23,15 @@ def pictures(studio: "Studio", job: Job, room: Room) -> None:
     """Draw all pictures of a job; those that can advance together do."""
     done = 0
     runs = dict(job.runs)
-    stream = Stream(studio.configs(job), stop=room.stop, recorders=lambda _: [room.watch])
+    configs = studio.configs(job)
+    numbers = {(config.seed, config.pick): number for number, config in enumerate(configs)}
+    stream = Stream(configs, stop=room.stop, recorders=lambda _: [room.watch])
     with closing(stream.events()) as events:
         for event in events:
             if isinstance(event, StreamStep):
                 _show(studio, job, room, event, runs)
                 continue
-            number = job.seeds.index(event.config.seed)
+            number = numbers[event.config.seed, event.config.pick]
             done += event.status == "finished"
             if event.run is not None:
                 runs[number] = studio.places.name(event.run.path)
@@ -54,27 +55,18 @@ def _ended(job: Job, number: int, picture: Picture, runs: dict[int, str]) -> dic
 
 
 def starts(studio: "Studio", job: Job, room: Room) -> None:
-    """Show where each seed would start, and leave it there: the same seed begins there again."""
-    waiting = iter(studio.configs(job))
-    first = 0
-    while some := list(islice(waiting, WIDTH)):
+    """Draw the starts of a prompt and seed, numbered from 1 as `RunConfig.pick` takes them."""
+    config = studio.configs(job)[0]
+    losses: list[float] = []
+    for start in draw_starts(config, job.total):
+        start.image.thumbnail((SIDE, SIDE))
+        path = start_path(studio, job, len(losses))
+        write_atomic(path, as_jpeg(start.image), durable=False)
+        losses.append(start.loss)
+        studio.queue.change(job.id, done=len(losses), more={**job.more, "losses": losses})
+        room.give_way()
         if room.stop:
             return
-        _first_steps(studio, job, room, some, first)
-        first += len(some)
-        studio.queue.change(job.id, done=first)
-        room.give_way()
-
-
-def _first_steps(
-    studio: "Studio", job: Job, room: Room, configs: Sequence[RunConfig], first: int
-) -> None:
-    with Stream(configs, stop=room.stop, write=False) as stream:
-        for step in islice(stream, len(configs)):
-            number = first + step.candidate
-            room.live.see(number, step)
-            write_atomic(start_path(studio, job, number), room.live.preview(number), durable=False)
-            studio.broker.publish("step", job.id, room.live.event(job.id))
 
 
 def start_path(studio: "Studio", job: Job, number: int) -> Path:

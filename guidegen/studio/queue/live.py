@@ -13,7 +13,8 @@ from guidegen.engine.stream_step import StreamStep
 # Seconds between two previews, and between two looks at the similarity, which costs a pass of CLIP.
 EVERY = 0.5
 _LOOK_EVERY = 3.0
-_SIDE = 512
+# Pixels of the longer side of a preview.
+SIDE = 512
 _QUALITY = 85
 # Points of a curve that a page gets; of longer runs every n-th is kept.
 _POINTS = 600
@@ -86,7 +87,7 @@ class Live:
                 self._look_due = now + _LOOK_EVERY if self._looking else self._look_due
         shown = step.index == self._due_step
         similarity = step.similarity if shown and self._looking else None
-        preview = as_jpeg(step.preview(_SIDE)) if shown else b""
+        preview = as_jpeg(step.preview(SIDE)) if shown else b""
         with self._lock:
             one = self.candidates.setdefault(number, Candidate())
             if similarity is not None:

@@ -1,22 +1,38 @@
-"""The losses of a run over its steps, as its `steps.jsonl` has them."""
+"""What a run's `steps.jsonl` says over its steps: losses, and scores that were looked at."""
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from guidegen.utils.parse import parse_json, read_text
 
 _POINTS = 600
+Points = list[list[float]]
 
 
-def losses(folder: Path) -> list[list[float]]:
-    """[step, total loss] of a run, at most some hundred of them; lines that can't be read lack."""
+def curves(folder: Path) -> dict[str, Any]:
+    """The total loss and each score of a run; lines that can't be read lack.
+
+    Returns:
+        {"loss": [[step, value], ...], "scores": {name: [[step, value], ...]}}, at most 600 points
+        each. Scores are similarities, like a judge's, at the steps at which it looked.
+    """
+    loss: Points = []
+    scores: dict[str, Points] = {}
     try:
         lines = read_text(folder / "steps.jsonl").splitlines()
     except (OSError, ValueError):
-        return []
-    found: list[list[float]] = []
-    for line in lines[:: max(1, -(-len(lines) // _POINTS))]:
-        with suppress(ValueError, KeyError, TypeError):
+        lines = []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             data = parse_json(line)
-            found.append([int(data["step"]), float(data["losses"]["total"])])
-    return found
+            step = int(data["step"])
+            for name, value in data.get("scores", {}).items():
+                if value is not None:
+                    scores.setdefault(name, []).append([step, float(value)])
+            loss.append([step, float(data["losses"]["total"])])
+    return {"loss": _thinned(loss), "scores": {name: _thinned(of) for name, of in scores.items()}}
+
+
+def _thinned(points: Points) -> Points:
+    return points[:: max(1, -(-len(points) // _POINTS))]

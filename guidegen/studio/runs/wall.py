@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from guidegen.config import RunConfig
 from guidegen.errors import InputImageError, OutputError
 from guidegen.runs.store import IMAGE, MANIFEST
 from guidegen.studio.places import TRASH, Places
@@ -26,7 +27,7 @@ class Card:
 
     Attributes:
         name: its path in the output folder.
-        prompt: what was drawn.
+        prompt: what was drawn, in words: `RunConfig.title`.
         seed: of its random numbers.
         generator: that drew it.
         status: as `guidegen.runs.store.Run.status`.
@@ -255,7 +256,7 @@ def _read(path: Path, name: str, version: int) -> Card | None:
         near = [v for k, v in scores.items() if k.startswith("similarity") and _is_number(v)]
         return Card(
             name=name,
-            prompt=str(config["prompt"]),
+            prompt=_title(config),
             seed=int(config.get("seed", 0)),
             generator=str(config.get("generator", "")),
             status=str(data.get("status", "")),
@@ -266,6 +267,12 @@ def _read(path: Path, name: str, version: int) -> Card | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    """The prompt of stored settings, or what stands in its place; they are not checked anew."""
+    references = {name: config.get(name, ()) for name in ("image_prompt", "noise_prompt")}
+    return RunConfig.model_construct(prompt=str(config["prompt"]), **references).title
 
 
 def _is_number(value: object) -> bool:

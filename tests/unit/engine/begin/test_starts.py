@@ -9,6 +9,7 @@ from generators import COLLAGE, PYRAMID, VQGAN
 from guidegen.config import make_config
 from guidegen.engine.begin.starts import draw_starts
 from guidegen.engine.generate import generate
+from guidegen.engine.resolve import check
 from guidegen.errors import ConfigError
 from guidegen.guidance.starts.search import best_of, draw, losses_of
 from guidegen.ops import rows
@@ -78,8 +79,12 @@ def test_each_candidate_picks_for_itself():
 def test_what_can_not_be_is_refused_before_any_work(settings, tmp_path):
     guidegen.starts("a cat", count=1, **settings)[0].image.save(tmp_path / "x.png")
     from_picture = make_config({"prompt": "a", "init_image": tmp_path / "x.png", **settings})
-    with pytest.raises(ConfigError, match="not from both"):
+    with pytest.raises(ConfigError, match="init_image: it is a start already"):
         draw_starts(from_picture, 2)
+    from_run = make_config({"prompt": "a", "init_run": str(tmp_path / "a-run"), **settings})
+    for config in (from_picture, from_run):
+        with pytest.raises(ConfigError, match=r"pick: .*not from both"):
+            check([config.model_copy(update={"pick": 1})])
     for count in (0, 50_000):
         with pytest.raises(ConfigError, match="draw 1 to 16,384 starts"):
             draw_starts(make_config({"prompt": "a", **settings}), count)

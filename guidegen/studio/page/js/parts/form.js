@@ -67,7 +67,7 @@ export function pictureForm(form, submitted) {
   async function checked() {
     const number = ++asked;
     const chosen = values();
-    if (!chosen.fields.prompt.trim()) {
+    if (!chosen.fields.prompt.trim() && !chosen.fields.image_prompt && !chosen.fields.noise_prompt) {
       prompt.read({ scenes: [], hints: [] });
       return complain([]);
     }
@@ -88,14 +88,17 @@ export function pictureForm(form, submitted) {
       line.textContent = line.textContent ? `${line.textContent}; ${message}` : message;
       const input = element.querySelector(`[name="${CSS.escape(field)}"]`);
       input?.setAttribute("aria-invalid", "true");
-      if (input?.closest("details") && input.value) input.closest("details").open = true;
+      const drawer = input?.closest("details");
+      if (drawer) drawer.open = true;
     }
   }
 
   async function submit(kind) {
     draw.disabled = see.disabled = true;
     try {
-      await submitted(kind, values());
+      const chosen = values();
+      // of one there is nothing to choose
+      await submitted(kind, kind === "starts" && chosen.count === 1 ? { ...chosen, count: form.starts } : chosen);
       complain([]);
     } catch (error) {
       complain(error.errors ?? [{ field: "", message: String(error) }]);

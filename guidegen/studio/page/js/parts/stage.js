@@ -30,9 +30,8 @@ export function stage(state) {
     if (mine !== asked) return; // another was chosen meanwhile
     if (!found) return clear();
     [job, lines, figures] = [found, new Map(), new Map()];
-    show(pictures, job.seeds.map((seed, number) => candidate(seed, number)));
+    show(pictures, members().map(candidate));
     show(element, h("div", { class: "head" }, title, chip), pictures, h("div", { class: "status" }, progress, where), why, buttons, curves);
-    if (job.kind === "starts") for (const [number, shown] of figures) if (number < job.done) picture(shown, address("/api/jobs", job.id, "preview", number));
     if (found.live.candidates.length) step({ ...found.live, job: job.id });
     update();
   }
@@ -42,10 +41,16 @@ export function stage(state) {
     show(element, h("div", { class: "blank" }, h("img", { src: "/page/icon.svg", alt: "", width: 56, height: 56 }), h("p", {}, T.empty)));
   }
 
-  function candidate(seed, number) {
-    const image = h("img", { alt: T.pictureOf(job.title, seed), hidden: true });
-    const box = job.kind === "starts" && h("input", { type: "checkbox", value: seed, onchange: update });
-    const caption = h("figcaption", {}, box ? h("label", {}, box, T.seed(seed)) : h("span", {}, T.seed(seed)), h("output", {}));
+  // What each picture is called: starts by the numbers that --pick takes.
+  function members() {
+    if (job.kind === "starts") return Array.from({ length: job.total }, (_, number) => T.start(number + 1));
+    return job.seeds.flatMap((seed) => (job.picks.length ? job.picks.map((pick) => `${T.seed(seed)}, ${T.start(pick)}`) : [T.seed(seed)]));
+  }
+
+  function candidate(name, number) {
+    const image = h("img", { alt: `${job.title}, ${name}`, hidden: true });
+    const box = job.kind === "starts" && h("input", { type: "checkbox", value: number + 1, onchange: update });
+    const caption = h("figcaption", {}, box ? h("label", {}, box, name) : h("span", {}, name), h("output", {}));
     const frame = h("a", { class: "frame" }, image);
     const figure = h("figure", { class: "candidate" }, frame, caption);
     figures.set(number, { figure, frame, image, output: caption.lastChild });
@@ -92,12 +97,25 @@ export function stage(state) {
     progress.hidden = !OPEN.has(job.state);
     show(buttons, actions());
     if (!lines.size) where.textContent = job.state === "running" ? T.beginning : job.state === "waiting" ? T.place(place()) : "";
+    if (job.kind === "starts") drawnStarts();
     for (const [number, run] of Object.entries(job.runs)) {
       const shown = job.kind === "pictures" && figures.get(Number(number));
       if (!shown) continue;
       shown.frame.setAttribute("href", `#${address("/run", run)}`);
       if (!["running", "waiting", "failed"].includes(job.state)) finished(shown, run);
     }
+  }
+
+  function drawnStarts() {
+    const { losses = [] } = job.more;
+    const best = Math.min(...losses);
+    if (losses.length) where.textContent = T.done(job.done, job.total);
+    progress.value = job.done / job.total;
+    losses.forEach((loss, number) => {
+      const shown = figures.get(number);
+      if (shown.image.hidden) picture(shown, address("/api/jobs", job.id, "preview", number));
+      shown.output.textContent = T.startLoss(loss, loss === best);
+    });
   }
 
   function finished(shown, run) {
@@ -118,18 +136,17 @@ export function stage(state) {
     return [];
   }
 
-  // The same seed begins there again, so that going on with a start is drawing its seed.
   function choice() {
-    const seeds = [...pictures.querySelectorAll("input:checked")].map((box) => Number(box.value));
+    const picks = [...pictures.querySelectorAll("input:checked")].map((box) => Number(box.value));
     const onWith = async () => {
       try {
-        const next = await post("/api/jobs", { kind: "pictures", fields: job.fields, seeds });
+        const next = await post("/api/jobs", { kind: "pictures", fields: { ...job.fields, seed: job.seeds[0] }, picks });
         await choose(next.id);
       } catch (error) {
         why.textContent = error.message;
       }
     };
-    return [h("button", { class: "primary", disabled: seeds.length === 0, onclick: onWith }, seeds.length ? T.goOnWith(seeds.length) : T.choose)];
+    return [h("button", { class: "primary", disabled: picks.length === 0, onclick: onWith }, picks.length ? T.goOnWith(picks.length) : T.choose)];
   }
 
   const leave = [

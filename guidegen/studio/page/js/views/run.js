@@ -43,7 +43,7 @@ export function runView(state, name) {
           run.status !== "finished" && h("button", { onclick: goOn }, T.resume)),
         h("div", { class: "actions" }, video, larger, star, h("button", { class: "danger", onclick: discard }, T.trash)),
         scores(),
-        curve(T.loss, [run.curve], run.config.steps ?? run.curve.at(-1)?.[0] ?? 1),
+        curves(),
         h("details", { class: "drawer", open: true }, h("summary", {}, T.settings), table()),
         h("details", { class: "drawer" }, h("summary", {}, T.commandLine), h("pre", { tabindex: "0" }, run.command))));
   }
@@ -57,6 +57,13 @@ export function runView(state, name) {
   function carry(fields) {
     state.carried = fields;
     location.hash = "#/make";
+  }
+
+  function curves() {
+    const { loss, scores } = run.curves;
+    const total = run.config.steps ?? loss.at(-1)?.[0] ?? 1;
+    return h("div", { class: "curves" }, curve(T.loss, [loss], total),
+      Object.entries(scores).map(([name, points]) => curve(T.similarityTo(name), [points], total)));
   }
 
   function scores() {

@@ -117,11 +117,8 @@ export function wallView(state, folder) {
         h("span", { class: "unseen" }, T.pictureOf(run.prompt, run.seed))),
       h("div", { class: "over" }, box, star),
       h("p", { class: "words", title: run.prompt }, run.prompt),
-      h("small", {}, [run.generator, T.seed(run.seed), rank(run), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
+      h("small", {}, [...(run.similarity === undefined ? [run.generator, T.seed(run.seed), run.score?.toFixed(3)] : [T.near(run.similarity), run.generator, T.seed(run.seed)]), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
   }
-
-  // How near it is to what was looked for, else to its own prompt.
-  const rank = (run) => (run.similarity !== undefined ? T.near(run.similarity) : run.score === null ? "" : run.score.toFixed(3));
 
   async function setStar(run, button) {
     run.star = !run.star;
