@@ -103,7 +103,7 @@ def test_a_stopped_server_saves_what_it_draws_and_goes_on(tmp_path, settings):
 
 
 def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
-    """No preview is older than 5 s; where the machine is too busy, none much more than others."""
+    """While any preview waits, each of the others changes a few times at most; prints seconds."""
     server = Server(tmp_path / "outputs", settings)
     before = memory(server.process.pid)
     names = [
@@ -113,7 +113,8 @@ def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
         for n in range(8)
     ]
     changed, versions, waits, together = {}, {}, [], 0
-    end = time.monotonic() + 240
+    previews, seen, overtaken = 0, {}, []  # changes of any preview; how many when one's own came
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         jobs = {job["id"]: job for job in server.get("/api/jobs")}
         running = [name for name in names if jobs[name]["state"] == "running"]
@@ -123,6 +124,9 @@ def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
             if rows and rows[0]["preview"] != versions.get(name):
                 now = time.monotonic()
                 waits.append(now - changed.get(name, now))
+                overtaken.append((previews - seen.get(name, previews)) / 7)
+                previews += 1
+                seen[name] = previews
                 versions[name], changed[name] = rows[0]["preview"], now
         if all(jobs[name]["state"] == "finished" for name in names):
             break
@@ -130,12 +134,12 @@ def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
     states = [jobs[name]["state"] for name in names]
     grown = memory(server.process.pid) - before
     longest, usual = max(waits), statistics.median(waits)
-    print(f"together {together}, longest wait {longest:.2f} s, usual {usual:.2f} s; ", end="")
-    print(f"memory grew {grown >> 20} MiB")
+    print(f"together {together}, longest wait {longest:.2f} s, usual {usual:.2f} s, ", end="")
+    print(f"{max(overtaken):.1f} changes of each other; memory grew {grown >> 20} MiB")
     server.stop()
     assert states == ["finished"] * 8
     assert together == 8
-    assert longest < max(5, 5 * usual)
+    assert max(overtaken) <= 10
     assert grown < 3 << 30
     runs = [json.loads(path.read_text()) for path in server.folder.glob("*/run.json")]
     assert len(runs) == 8
