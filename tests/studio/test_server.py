@@ -107,7 +107,7 @@ def test_eight_at_once_all_finish_and_none_stalls(tmp_path, settings):
     server = Server(tmp_path / "outputs", settings)
     before = memory(server.process.pid)
     names = [
-        server.post("/api/jobs", {"fields": {"prompt": f"a thing {n}", "steps": 400, "seed": n}})[
+        server.post("/api/jobs", {"fields": {"prompt": f"a thing {n}", "steps": 150, "seed": n}})[
             "id"
         ]
         for n in range(8)
