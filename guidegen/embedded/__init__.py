@@ -1,1 +1,1 @@
-"""The models that ship: a small CLIP and the collage's patches, with their cards."""
+"""The models that ship, a folder each, with their cards."""

@@ -33,6 +33,8 @@ from guidegen.training.clip.trainer import warm_average
 from guidegen.training.predictor.texts import Drawings, Told
 from guidegen.training.schedule import warmup_cosine
 
+_NOISE = 0.06  # highest deviation of the noise on a view, which draws its own
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorConfig:
@@ -123,7 +125,7 @@ class PredictorTrainer:
         self.aspect = width / height
         self.cutouts = CutoutSettings(
             count=config.texts * config.samples * config.views,
-            overview=0.66, shift=0.075, scale=(0.55, 0.9), noise=0.06,
+            overview=0.66, shift=0.075, scale=(0.55, 0.9), noise=0.0,
         )  # fmt: skip
         self.step = checkpoint.resume(state_file, self._state())
 
@@ -184,6 +186,8 @@ class PredictorTrainer:
         config, side = self.config, self.perceptor.input_size
         views = sample_views(self.cutouts, rngs=[rng], size=side, aspect=self.aspect)
         shared = take_views(images, _dealt(views, len(images)), size=side)
+        sigma = _NOISE * torch.rand(len(shared), 1, 1, 1, generator=rng)
+        shared = shared + (sigma * torch.randn(shared.shape, generator=rng)).to(shared)
         features = self.perceptor.encode_image(shared)
         wanted = texts.repeat_interleave(config.views, 0)
         distance = spherical_distance(features, wanted).mean()
@@ -218,11 +222,10 @@ def alike(pictures: Tensor, apart: float) -> Tensor:
 
 
 def _dealt(views: ViewParameters, pictures: int) -> ViewParameters:
-    """Views that were sampled for one picture, dealt out to many: the whole ones come first."""
+    """Views without noise, sampled for one picture, dealt out to many: whole ones come first."""
 
     def deal(value: Tensor) -> Tensor:
         rest = value.shape[2:]
         return value[0].view(-1, pictures, *rest).transpose(0, 1).contiguous()
 
-    noise = None if views.noise is None else deal(views.noise)
-    return ViewParameters(deal(views.warp), deal(views.shrink), deal(views.colour), noise)
+    return ViewParameters(deal(views.warp), deal(views.shrink), deal(views.colour), None)
