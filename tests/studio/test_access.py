@@ -28,6 +28,10 @@ def test_axe_finds_nothing_serious(server, drawn, open_page, scheme):
             page.get_by_label("Prompt", exact=True).fill("a dog:2 | fog:-0.5")
             page.locator(".part.away").wait_for()
             page.locator("details.drawer").evaluate("drawer => { drawer.open = true }")
+        if view == "wall":
+            page.get_by_label("Look by").select_option("Meaning")
+            page.get_by_label("Search").fill("a dog:0,5")
+            page.locator("#search-error", has_text="not a number").wait_for()
         found = Axe().run(page).response["violations"]
         bad = [one for one in found if one["impact"] in ("serious", "critical")]
         told = [(view, one["id"], [node["html"][:200] for node in one["nodes"]]) for one in bad]

@@ -4,7 +4,7 @@ import { debounce, h } from "../dom.js";
 import { post } from "../net.js";
 import { T } from "../text.js";
 import { promptField } from "./prompt.js";
-import { control } from "./settings.js";
+import { control, valuesOf } from "./settings.js";
 
 const FIRST = ["generator", "preset", "perceptor", "size", "seed"];
 const CHECK_AFTER = 250;
@@ -40,9 +40,7 @@ export function pictureForm(form, submitted) {
   }
 
   function values() {
-    const fields = { prompt: prompt.box.value };
-    for (const [name, one] of Object.entries(controls)) if (one.value !== "") fields[name] = one.value;
-    return { fields, count: Number(count.value) || 0 };
+    return { fields: { prompt: prompt.box.value, ...valuesOf(controls) }, count: Number(count.value) || 0 };
   }
 
   function fill(fields, number = 1) {

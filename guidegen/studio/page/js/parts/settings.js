@@ -26,6 +26,20 @@ export function control(name, about, changed) {
   };
 }
 
+// Those of lists and grids, name -> control: the rest is set line by line, or is an axis.
+export function fewControls(form, changed) {
+  return Object.fromEntries(["generator", "preset", "size", "steps"].map((name) => {
+    const about = { ...form.fields[name], help: "", default: form.defaults[name] ?? form.fields[name].default };
+    if (name === "generator") about.choices = form.generators.filter((one) => one.here).map((one) => one.name);
+    if (name === "preset") about.choices = Object.keys(form.presets);
+    return [name, control(name, about, changed)];
+  }));
+}
+
+// The settings that were chosen.
+export const valuesOf = (controls) =>
+  Object.fromEntries(Object.entries(controls).map(([name, one]) => [name, one.value]).filter(([, value]) => value !== ""));
+
 function kind(name, id, about, changed) {
   const attributes = { id, name, "aria-describedby": `${id}-error ${id}-help`, oninput: changed, onchange: changed };
   if (about.choices) {

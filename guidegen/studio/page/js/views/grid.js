@@ -3,7 +3,8 @@
 import { address, debounce, h, show } from "../dom.js";
 import { on, post } from "../net.js";
 import { T } from "../text.js";
-import { control } from "../parts/settings.js";
+import { jobButtons, jobHead } from "../parts/job.js";
+import { fewControls, valuesOf } from "../parts/settings.js";
 
 export function gridView(state) {
   const kept = JSON.parse(sessionStorage.getItem("grid") ?? "null") ?? { x: { name: "seed", values: "0,1,2" }, y: { name: "", values: "" } };
@@ -12,14 +13,8 @@ export function gridView(state) {
   const prompt = h("input", { id: "grid-prompt", type: "text", value: kept.prompt ?? made.prompt ?? "", placeholder: T.placeholder, oninput: check });
   const x = axis("x", T.across, kept.x);
   const y = axis("y", T.downward, kept.y);
-  const controls = Object.fromEntries(["generator", "preset", "size", "steps"].map((field) => {
-    const about = { ...state.form.fields[field], help: "", default: state.form.defaults[field] ?? state.form.fields[field].default };
-    if (field === "generator") about.choices = state.form.generators.filter((one) => one.here).map((one) => one.name);
-    if (field === "preset") about.choices = Object.keys(state.form.presets);
-    const one = control(field, about, check);
-    one.value = (kept.fields ?? made)[field];
-    return [field, one];
-  }));
+  const controls = fewControls(state.form, check);
+  for (const [field, one] of Object.entries(controls)) one.value = (kept.fields ?? made)[field];
   const problem = h("p", { class: "error", role: "alert" });
   const size = h("p", { class: "help", role: "status" });
   const draw = h("button", { class: "primary", type: "submit" }, T.drawGrid);
@@ -37,7 +32,7 @@ export function gridView(state) {
   }
 
   const values = () => {
-    const fields = Object.fromEntries(Object.entries(controls).filter(([, one]) => one.value !== "").map(([field, one]) => [field, one.value]));
+    const fields = valuesOf(controls);
     if (prompt.value.trim()) fields.prompt = prompt.value;
     return { fields, x: x.text, y: y.text };
   };
@@ -73,10 +68,9 @@ export function gridView(state) {
       if (run) return h("a", { class: "frame", href: `#${address("/run", run)}` }, h("img", { src: address("/api/thumb", run), alt: T.cell(columns[number % columns.length], rows[Math.floor(number / columns.length)]) }));
       return h("div", { class: "frame" }, failed[number] && h("span", { class: "blank-frame error" }, failed[number]));
     };
-    show(result, h("div", { class: "head" }, h("h2", {}, job.title), h("span", { class: "chip", data: { state: job.state } }, T.states[job.state])),
+    show(result, jobHead(job),
       h("p", { class: "where" }, T.done(job.done, job.total)),
-      h("div", { class: "actions" }, job.state === "running" && h("button", { onclick: () => post(address("/api/jobs", job.id, "pause")) }, T.pause),
-        ["paused", "stopped", "failed"].includes(job.state) && h("button", { onclick: () => post(address("/api/jobs", job.id, "resume")) }, T.resume),
+      h("div", { class: "actions" }, jobButtons(job),
         sheet && h("a", { class: "button", href: address("/api/file", sheet), target: "_blank", rel: "noopener" }, T.sheet)),
       job.why && h("p", { class: "error" }, job.why),
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": job.title }, h("table", { class: "sheet" },

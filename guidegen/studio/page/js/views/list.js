@@ -3,7 +3,8 @@
 import { address, debounce, h, show } from "../dom.js";
 import { get, on, post } from "../net.js";
 import { T } from "../text.js";
-import { control } from "../parts/settings.js";
+import { jobButtons, jobHead } from "../parts/job.js";
+import { fewControls, valuesOf } from "../parts/settings.js";
 
 export function listView(state) {
   const kept = state.list ?? JSON.parse(sessionStorage.getItem("list") ?? "null") ?? { name: "list.txt", text: "" };
@@ -20,12 +21,7 @@ export function listView(state) {
     checked();
   } });
   const count = h("input", { id: "list-count", type: "number", min: 1, value: 1, oninput: check });
-  const controls = Object.fromEntries(["generator", "preset", "size", "steps"].map((field) => {
-    const about = { ...state.form.fields[field], help: "", default: state.form.defaults[field] ?? state.form.fields[field].default };
-    if (field === "generator") about.choices = state.form.generators.filter((one) => one.here).map((one) => one.name);
-    if (field === "preset") about.choices = Object.keys(state.form.presets);
-    return [field, control(field, about, check)];
-  }));
+  const controls = fewControls(state.form, check);
   const problems = h("ul", { class: "problems", id: "list-problems", role: "status" });
   const draw = h("button", { class: "primary", type: "submit", disabled: true }, T.drawList);
   const result = h("section", { class: "panel", hidden: true });
@@ -41,8 +37,7 @@ export function listView(state) {
       h("div", { class: "lined" }, numbers, box)),
     problems, h("div", { class: "actions" }, draw));
 
-  const values = () => ({ name: name.value, text: box.value, count: Number(count.value) || 1,
-    fields: Object.fromEntries(Object.entries(controls).filter(([, one]) => one.value !== "").map(([field, one]) => [field, one.value])) });
+  const values = () => ({ name: name.value, text: box.value, count: Number(count.value) || 1, fields: valuesOf(controls) });
 
   let asked = 0;
   async function checked() {
@@ -81,10 +76,9 @@ export function listView(state) {
   async function follow() {
     result.hidden = false;
     const progress = h("progress", { max: job.total, value: job.done, "aria-label": job.title });
-    show(result, h("div", { class: "head" }, h("h2", {}, job.title), h("span", { class: "chip", data: { state: job.state } }, T.states[job.state])),
+    show(result, jobHead(job),
       progress, h("p", { class: "where" }, T.done(job.done, job.total), job.more.failed ? ` · ${T.failedLines(job.more.failed)}` : ""),
-      h("div", { class: "actions" }, job.state === "running" && h("button", { onclick: () => post(address("/api/jobs", job.id, "pause")) }, T.pause),
-        ["paused", "stopped", "failed"].includes(job.state) && h("button", { onclick: () => post(address("/api/jobs", job.id, "resume")) }, T.resume),
+      h("div", { class: "actions" }, jobButtons(job),
         h("a", { class: "button", href: `#${address("/wall", job.more.folder)}` }, T.openFolder)),
       job.why && h("p", { class: "error" }, job.why), hung);
     const found = await get("/api/runs", { folder: job.more.folder, count: 200 }).catch(() => ({ runs: [] }));
