@@ -1,11 +1,12 @@
 """Whether things stand where regions say: crops ranked by a CLIP that does not guide.
 
-    python -m tests.benchmarks.regions RESULTS.jsonl [--prompts 50] [--judge embedded]
+    python -m tests.benchmarks.regions RESULTS.jsonl [--prompts 50] [--steps N] [--size 128]
 
 Each picture has two regions, left and right or top and bottom, painted small by the preset `paint`.
 A region counts as right where the judge finds its crop nearer to its own prompt than to the other
 one; beside it stands how often that is so for both. The same pictures without regions, of "A and
-B", are the control. What RESULTS.jsonl holds already is not painted again.
+B", are the control. What RESULTS.jsonl holds already with the same settings is not painted again,
+so it can be stopped and started at any time.
 """
 
 import argparse
@@ -13,11 +14,14 @@ import json
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from guidegen.clip.perceptor import load_ensemble
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
+from guidegen.interfaces import Perceptor
+from tests.benchmarks.judging import JUDGE, Results
 
 THINGS = (
     "a red apple", "a green tree", "a blue car", "a yellow duck", "a house", "a butterfly",
@@ -47,42 +51,59 @@ def crops(image: torch.Tensor, sides: tuple[str, str]) -> torch.Tensor:
 
 def main() -> None:
     """Paint what is missing, then print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--prompts", type=int, default=50)
-    parser.add_argument("--judge", default="embedded")
-    parser.add_argument("--weight", type=float, default=2.0)
-    options = parser.parse_args()
+    options = _parser().parse_args()
     ((judge, _),) = load_ensemble((options.judge,), device="cpu", precision="fp32").parts
-    done = {}
-    if options.results.exists():
-        for line in options.results.read_text().splitlines():
-            row = json.loads(line)
-            done[row["kind"], row["first"], row["second"]] = row
-    with options.results.open("a") as file:
-        for first, second, sides in pairs(options.prompts):
-            for kind in ("regions", "control"):
-                if (kind, first, second) in done:
-                    continue
-                own = {"prompt": f"{first} and {second}", "preset": "paint", "size": "128"}
-                if kind == "regions":
-                    places = zip((first, second), sides, strict=True)
-                    own["region"] = [f"{text}={side}:{options.weight:g}" for text, side in places]
-                (picture,) = generate([make_config(own)], write=False)
-                parts = crops(pil_to_tensor(picture.image).float() / 255, sides)
-                table = judge.encode_image(parts) @ judge.encode_text([first, second]).T
-                right = [bool(table[0, 0] > table[0, 1]), bool(table[1, 1] > table[1, 0])]
-                row = {"kind": kind, "first": first, "second": second, "right": right}
-                done[kind, first, second] = row
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-    for kind in ("regions", "control"):
-        rows = [row["right"] for row in done.values() if row["kind"] == kind]
+    results = Results(options.results)
+    shared = [options.judge, options.weight, options.steps, options.size]
+    found: dict[str, list[list[bool]]] = {"regions": [], "control": []}
+    for first, second, sides in pairs(options.prompts):
+        for kind, rows in found.items():
+            key = json.dumps([kind, first, second, *shared])
+            if key not in results.rows:
+                image = paint(options, first, second, sides if kind == "regions" else None)
+                results.add(key, {"right": ranked(judge, image, first, second, sides)})
+            rows.append(results.rows[key]["right"])
+    for kind, rows in found.items():
         each = sum(map(sum, rows)) / (2 * len(rows))
         error = (each * (1 - each) / (2 * len(rows))) ** 0.5
         both = sum(map(all, rows)) / len(rows)
         print(f"{kind:<8} {len(rows):>3} pictures: {each:.3f} ± {error:.3f} of the regions right, "
               f"both {both:.3f}")  # fmt: skip
+
+
+def paint(
+    options: argparse.Namespace, first: str, second: str, sides: tuple[str, str] | None
+) -> Image.Image:
+    """A picture of two things, each on its side; without sides, wherever they come to stand."""
+    own = {"prompt": f"{first} and {second}", "preset": "paint", "size": str(options.size)}
+    if options.steps is not None:
+        own["steps"] = options.steps
+    if sides is not None:
+        places = zip((first, second), sides, strict=True)
+        own["region"] = [f"{text}={side}:{options.weight:g}" for text, side in places]
+    (picture,) = generate([make_config(own)], write=False)
+    return picture.image
+
+
+@torch.no_grad()
+def ranked(
+    judge: Perceptor, image: Image.Image, first: str, second: str, sides: tuple[str, str]
+) -> list[bool]:
+    """Whether each half is nearer to its own prompt than to the other one."""
+    parts = crops(pil_to_tensor(image).float() / 255, sides)
+    table = judge.encode_image(parts) @ judge.encode_text([first, second]).T
+    return [bool(table[0, 0] > table[0, 1]), bool(table[1, 1] > table[1, 0])]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--prompts", type=int, default=50)
+    parser.add_argument("--judge", default=JUDGE, help="a CLIP that does not guide")
+    parser.add_argument("--weight", type=float, default=2.0, help="of each region")
+    parser.add_argument("--steps", type=int, help="of each picture; left out: the preset's")
+    parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels")
+    return parser
 
 
 if __name__ == "__main__":

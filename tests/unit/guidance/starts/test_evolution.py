@@ -25,12 +25,12 @@ class Basins:
     planted = torch.tensor([1.0, -1.0])
 
     def init(self, batch, *, rngs, preference=None):
-        z = [3 * torch.randn(2, generator=rng) for rng in rngs[:batch]]
+        z = [2 * torch.randn(2, generator=rng) for rng in rngs[:batch]]
         return {"z": torch.stack(z)}
 
     def height(self, z):
         x = z - self.planted
-        return (x.square() + 2 * (1 - torch.cos(2 * torch.pi * x))).sum(1)
+        return (x.square() + 3 * (1 - torch.cos(torch.pi * x))).sum(1)
 
     def decode(self, latents, *, size=None):
         red = 0.9 * torch.exp(-0.1 * self.height(latents["z"]))
@@ -68,7 +68,7 @@ def by_evolution(seed, **how):
 def by_mixture(seed):
     mixture = Mixture(Basins(), 5)
     loop = make(seed, mixture, steps=40, lr=0.05)
-    start = mix_best(mixture, loop.but(generator=Basins()).evaluator, 60)
+    start = mix_best(mixture, loop.but(generator=Basins()).evaluator, 200)
     last = loop.run(start)[-1]
     return found(mixture.mixed(last.latents))
 
@@ -95,9 +95,9 @@ def test_mixing_and_evolution_find_it_where_adam_from_one_start_does_not():
         for name, way in (("adam", by_adam), ("cma", by_evolution), ("mixture", by_mixture))
     }
     print(rates)
-    assert rates["adam"] <= 4
-    assert rates["cma"] >= 14
-    assert rates["mixture"] > rates["adam"]
+    assert rates["adam"] <= 8
+    assert rates["cma"] >= 15
+    assert rates["mixture"] >= 15
 
 
 def test_the_first_generation_is_that_of_cma_es(monkeypatch):
