@@ -57,7 +57,6 @@ export const T = {
   left: (seconds) => `about ${duration(seconds)} left`,
   loss: "Loss",
   similarity: "Similarity",
-  similarityTo: (name) => `Similarity, ${name}`,
   curves: (name, from, to) => `${name}, from ${from} to ${to}`,
   pause: "Pause",
   resume: "Go on",
@@ -156,7 +155,7 @@ export const T = {
   // choosing starts
   choose: "Choose the starts that go on",
   start: (number) => `start ${number}`,
-  startLoss: (loss, best) => `${best ? "best so far · " : ""}loss ${loss.toFixed(3)}`,
+  startLoss: (loss, best) => `${best ? "best · " : ""}loss ${loss.toFixed(3)}`,
   goOnWith: (count) => `Go on with ${count}`,
 
   // lists

@@ -63,7 +63,7 @@ export function runView(state, name) {
     const { loss, scores } = run.curves;
     const total = run.config.steps ?? loss.at(-1)?.[0] ?? 1;
     return h("div", { class: "curves" }, curve(T.loss, [loss], total),
-      Object.entries(scores).map(([name, points]) => curve(T.similarityTo(name), [points], total)));
+      Object.entries(scores).map(([name, points]) => curve(name, [points], total)));
   }
 
   function scores() {

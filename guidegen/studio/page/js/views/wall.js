@@ -117,7 +117,7 @@ export function wallView(state, folder) {
         h("span", { class: "unseen" }, T.pictureOf(run.prompt, run.seed))),
       h("div", { class: "over" }, box, star),
       h("p", { class: "words", title: run.prompt }, run.prompt),
-      h("small", {}, [...(run.similarity === undefined ? [run.generator, T.seed(run.seed), run.score?.toFixed(3)] : [T.near(run.similarity), run.generator, T.seed(run.seed)]), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
+      h("small", {}, [...(run.similarity === undefined ? [run.generator, T.seed(run.seed), run.score?.toFixed(3)] : [T.near(run.similarity), run.generator]), run.status === "finished" ? "" : T.status(run.status)].filter(Boolean).join(" · ")));
   }
 
   async function setStar(run, button) {
