@@ -20,6 +20,8 @@ from guidegen.cutouts.windows import sample_windows
 
 # Pixels of a level times its views, above which a view is read from a window of it.
 _WHOLE = 2**21
+# Pixels of the shorter side above which a picture is made smaller smoothly.
+_SMOOTH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,10 +220,10 @@ def take_views(
 
     grid = sampling_grid(warp, size)
     out = images.new_empty(len(candidate), 3, size, size)
-    current = images
+    current, smoothly = images, min(images.shape[-2:]) > _SMOOTH
     for step in range(int(level.max()) + 1):
         if step:
-            current = F.avg_pool2d(current, 2, ceil_mode=True, count_include_pad=False)
+            current = halved(current, smoothly=smoothly)
         index = (level == step).nonzero().squeeze(1)
         if len(index) == 0:
             continue
@@ -241,3 +243,21 @@ def take_views(
     if parameters.noise is not None:
         out = out + noise_of(parameters.noise, chunk).to(images.device, out.dtype)
     return out
+
+
+def halved(images: Tensor, *, smoothly: bool) -> Tensor:
+    """Pictures [B, C, H, W] at half the size, rounded up.
+
+    Args:
+        images: larger ones.
+        smoothly: by the binomial filter 1, 3, 3, 1 in place of the mean of two by two. Means give
+            the same gradient to all pixels of a block, and where blocks are large they are seen.
+    """
+    if not smoothly:
+        return F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (1, 1 + width % 2, 1, 1 + height % 2), mode="replicate")
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=images.device, dtype=images.dtype) / 8
+    channels = images.shape[1]
+    kernel = torch.outer(line, line).expand(channels, 1, 4, 4)
+    return F.conv2d(padded, kernel, stride=2, groups=channels)

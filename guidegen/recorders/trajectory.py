@@ -93,8 +93,7 @@ class Trajectory:
             return
         self._steps.append(step.index)
         for name, latent in step.latents.items():
-            # A clone, since a view would keep the whole batch in memory.
-            self._latents.setdefault(name, []).append(latent[self.row].detach().clone())
+            self._latents.setdefault(name, []).append(self._kept(latent[self.row].detach()))
         if len(self._steps) - self._fetched >= 32:
             self._fetch()
 
@@ -103,7 +102,7 @@ class Trajectory:
         if not self._steps:
             return
         self._fetch()
-        latents = {name: torch.stack(values) for name, values in self._latents.items()}
+        latents = {name: _stacked(values) for name, values in self._latents.items()}
         part = Stored(tuple(self._steps), latents, self._total or 0)
         self.write(f"trajectory-{self._steps[0]}.safetensors", self._pack(part))
         self._steps, self._latents, self._fetched = [], {}, 0
@@ -113,7 +112,7 @@ class Trajectory:
         if self._total is None:
             return
         self.save()
-        whole = read_trajectory(self.folder)
+        whole = read_trajectory(self.folder, full=False)
         if whole is not None:
             self.write(FILE, self._pack(whole))
         for _, path in _parts(self.folder):
@@ -133,6 +132,10 @@ class Trajectory:
         if not self.resume_at:
             remove_trajectory(self.folder)
 
+    def _kept(self, latent: Tensor) -> Tensor:
+        """A copy, since a view would keep the whole batch in memory; in the precision to come."""
+        return latent.half() if self._half and _fits_half(latent) else latent.clone()
+
     def _fetch(self) -> None:
         """Bring the latents to the CPU, many at once; the device's memory is needed elsewhere."""
         for latents in self._latents.values():
@@ -145,11 +148,7 @@ class Trajectory:
             "total": str(part.total),
             "every": str(self.every),
         }
-        latents = {
-            name: value.half() if self._half and _fits_half(value) else value
-            for name, value in part.latents.items()
-        }
-        return save({n: v.contiguous() for n, v in latents.items()}, metadata)
+        return save({n: v.contiguous() for n, v in part.latents.items()}, metadata)
 
 
 def _wide(latent: Tensor) -> bool:
@@ -161,25 +160,36 @@ def _fits_half(latent: Tensor) -> bool:
     return _wide(latent) and bool((latent.abs() <= torch.finfo(torch.float16).max).all())
 
 
-def read_trajectory(folder: Path) -> Stored | None:
+def _stacked(latents: Sequence[Tensor]) -> Tensor:
+    """Latents [...] of T steps as [T, ...], in full precision if one of them needs it."""
+    if len({latent.dtype for latent in latents}) > 1:
+        latents = [_full(latent) for latent in latents]
+    return torch.stack(list(latents))
+
+
+def read_trajectory(folder: Path, *, full: bool = True) -> Stored | None:
     """The trajectory of a run, finished or not; None where there is none.
 
     A run that was killed and went on may have recorded a step twice; both are the same.
+
+    Args:
+        folder: the run directory.
+        full: in full precision, though it lies there in half.
 
     Raises:
         WeightsError: the whole file is damaged. A damaged part is only left out, with a warning.
     """
     if (folder / FILE).is_file() and not _parts(folder):
-        return _read(folder / FILE)
+        return _read(folder / FILE, full=full)
     steps: dict[int, tuple[Stored, int]] = {}
-    for part in _readable(folder):
+    for part in _readable(folder, full=full):
         steps |= {index: (part, i) for i, index in enumerate(part.steps)}
     if not steps:
         return None
     order = sorted(steps)
     found = [steps[index] for index in order]
     names = found[0][0].latents
-    latents = {name: torch.stack([part.latents[name][i] for part, i in found]) for name in names}
+    latents = {name: _stacked([part.latents[name][i] for part, i in found]) for name in names}
     return Stored(order, latents, found[0][0].total)
 
 
@@ -193,11 +203,11 @@ def remove_trajectory(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _readable(folder: Path) -> Iterator[Stored]:
+def _readable(folder: Path, *, full: bool) -> Iterator[Stored]:
     whole = [folder / FILE] if (folder / FILE).is_file() else []
     for path in [*whole, *(path for _, path in _parts(folder))]:
         try:
-            yield _read(path)
+            yield _read(path, full=full)
         except WeightsError as error:
             log.warning("%s; the video will lack these steps", error)
 
@@ -207,11 +217,13 @@ def _parts(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _read(path: Path) -> Stored:
+def _read(path: Path, *, full: bool) -> Stored:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            latents = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            latents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if full:
+            latents = {name: _full(value) for name, value in latents.items()}
         steps = [int(index) for index in parse_json(about["steps"])]
         if any(len(values) != len(steps) for values in latents.values()):
             raise ValueError("its latents and steps differ in number")

@@ -30,6 +30,28 @@ def test_a_window_shows_what_the_whole_picture_shows(monkeypatch):
     assert torch.allclose(windows_grad, plain_grad, atol=2e-4)
 
 
+def test_the_gradient_at_a_large_picture_has_no_blocks():
+    whole = CutoutSettings(count=1, overview=1, rotation=0, perspective=0, jitter=0, noise=0)
+    weights = torch.rand(1, 3, 16, 16, generator=rngs(1)[0])
+
+    def largest_jump(side):
+        picture = torch.zeros(1, 3, side, side, requires_grad=True)
+        seen = whole.take(picture, whole.sample(rngs=rngs(2), size=16), size=16)
+        (seen * weights).sum().backward()
+        return picture.grad.diff().abs().max() / picture.grad.abs().max()
+
+    # a block is 34 pixels wide, so a smooth change is of about a thirtieth from one to the next
+    assert largest_jump(544) < 0.1 < largest_jump(512)
+
+
+def test_halves_of_odd_sides_are_rounded_up_and_keep_their_place():
+    ramp = torch.linspace(0, 1, 37).expand(1, 3, 21, 37)
+    for smoothly in (False, True):
+        small = views.halved(ramp, smoothly=smoothly)
+        assert small.shape == (1, 3, 11, 19)
+        assert torch.allclose(small[0, 0, 5, 2:17], ramp[0, 0, 5, 4:35].unfold(0, 2, 2).mean(1))
+
+
 @pytest.mark.parametrize("size", [8, 7])
 def test_noise_that_is_not_kept_is_the_same_every_time(monkeypatch, size):
     deviation = torch.tensor([0.1, 0.0, 0.3])
