@@ -21,6 +21,7 @@ from guidegen.errors import ConfigError, RunInterruptedError
 from guidegen.prompt.hints import hints
 from guidegen.prompt.loss_terms import parse_loss_term
 from guidegen.runs import metadata, store
+from guidegen.utils.memory import return_large_buffers
 from guidegen.utils.signals import stopping_on_signals
 from guidegen.utils.stop import Stop
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MAX_PICTURES = 10_000
 # Bytes of a run directory that are worth telling.
 _LARGE = 5_000_000
+# Pixels above which a picture's buffers are given back rather than kept.
+_LARGE_PICTURE = 1024**2
 
 
 def generate(
@@ -170,6 +173,9 @@ def draw(configs: Sequence[RunConfig], *, force: bool, quiet: bool, json_: bool 
         label = batch[0].title[:40] if len(batch) == 1 else f"{len(batch)} pictures"
         return [] if quiet else [Progress(label)]
 
+    sizes = [config.height_width() or (0, 0) for config in configs]
+    if any(height * width > _LARGE_PICTURE for height, width in sizes):
+        return_large_buffers()
     finished = kept = 0
     stop = Stop()
     try:

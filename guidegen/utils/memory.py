@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 # Parameters of mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _LARGE, _PAD = 1 << 30, 64 << 20
+_SMALL = 16 << 20
 
 
 def available_memory() -> int | None:
@@ -41,6 +43,23 @@ def keep_large_buffers() -> bool:
     Returns:
         Whether it was done: on Linux with glibc, unless the environment sets the allocator up.
     """
+    return _set({_MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _LARGE, _TOP_PAD: _PAD})
+
+
+def return_large_buffers() -> bool:
+    """Tell glibc to take buffers of 16 MiB and more from the kernel and to give them back at once.
+
+    The heap of glibc often can't put an aligned buffer where one of the same length was before,
+    so it grows; for pictures of 50 MiB and more that is worth the page faults: painting 2048 px
+    peaks far lower.
+
+    Returns:
+        As `keep_large_buffers`.
+    """
+    return _set({_MMAP_THRESHOLD: _SMALL})
+
+
+def _set(parameters: Mapping[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
@@ -49,5 +68,4 @@ def keep_large_buffers() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False  # musl, for one, has none
-    settings = ((_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _LARGE), (_TOP_PAD, _PAD))
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    return all([mallopt(name, value) == 1 for name, value in parameters.items()])

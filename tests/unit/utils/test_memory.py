@@ -7,8 +7,10 @@ import pytest
 
 SCRIPT = """
 import resource, sys
-from guidegen.utils.memory import keep_large_buffers
-done = keep_large_buffers() if sys.argv[1] == "keep" else False
+from guidegen.utils.memory import keep_large_buffers, return_large_buffers
+done = keep_large_buffers() if sys.argv[1] != "plain" else False
+if sys.argv[1] == "return":
+    done = return_large_buffers()
 for _ in range(3):
     bytearray(64 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -36,6 +38,14 @@ def test_large_buffers_come_without_page_faults():
     assert done
     assert plain > 5 * 64  # at least one a MiB, with huge pages of 1 MiB and less
     assert kept < plain / 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_large_buffers_are_given_back_where_pictures_are_large():
+    done, returned = run("return")
+    assert done
+    assert returned > 5 * 64
 
 
 def test_an_allocator_that_the_user_set_up_stays():
