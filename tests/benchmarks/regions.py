@@ -12,6 +12,7 @@ so it can be stopped and started at any time.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -75,7 +76,11 @@ def paint(
     options: argparse.Namespace, first: str, second: str, sides: tuple[str, str] | None
 ) -> Image.Image:
     """A picture of two things, each on its side; without sides, wherever they come to stand."""
-    own = {"prompt": f"{first} and {second}", "preset": "paint", "size": str(options.size)}
+    own: dict[str, Any] = {
+        "prompt": f"{first} and {second}",
+        "preset": "paint",
+        "size": str(options.size),
+    }
     if options.steps is not None:
         own["steps"] = options.steps
     if sides is not None:
