@@ -187,7 +187,8 @@ def check_predictor(named: str, generator: str, encodes: bool, perceptors: Seque
     if card.generator != generator and not encodes:
         raise ConfigError(
             f"that predictor is for {card.generator}, and {generator} can't take its pictures; "
-            f"train one: python -m guidegen.training predictor DATA OUT --generator {generator}"
+            f"train one: python -m guidegen.training predictor DATA OUT --generator {generator}",
+            field=_FIELD,
         )
     names = [spec.partition("@")[0] for spec in perceptors]
     if not any(_may_read(card.perceptor, name) for name in names):

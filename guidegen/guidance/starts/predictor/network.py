@@ -210,7 +210,7 @@ class _Level(nn.Module):
     def forward(self, x: Tensor, text: Tensor, *, enlarge: bool) -> Tensor:
         x = self.first(x)
         if enlarge:  # only now: a quarter of the work
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
         x = F.group_norm(x, 1)
         gain, shift = self.film(text)[:, :, None, None].chunk(2, 1)
         x = F.silu(x * (1 + gain) + shift)

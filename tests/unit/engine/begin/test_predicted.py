@@ -217,3 +217,17 @@ def test_what_can_not_be_is_refused_before_work_starts(folder, fields, why):
     with pytest.raises((ConfigError, WeightsError), match=why) as caught:
         check([config])
     assert caught.value.field == "start_from"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("perceptor", ["embedded", "embedded/robust"])
+def test_the_embedded_predictor_reads_the_embedded_clips_and_knows_colours(perceptor):
+    red, blue = (
+        drawn(
+            {}, prompt=prompt, preset="paint", perceptor=(perceptor,), size="64", steps=0,
+            start_from="predicted",
+        ).mean((0, 1))
+        for prompt in ("a red apple", "a blue butterfly")
+    )  # fmt: skip
+    assert red[0] > red[2] + 30
+    assert blue[2] > blue[0] + 10
