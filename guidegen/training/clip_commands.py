@@ -122,6 +122,7 @@ def robust(
     shares: tuple[float, ...] = (0.6, 0.25, 0.15),
     batch: int = 128,
     eps: float = 1.25,
+    eps_warmup: int = 350,
     attack_steps: int = 1,
     late_attack_steps: int = 2,
     lr: float = 5e-4,
@@ -147,6 +148,7 @@ def robust(
         shares: part of the steps at each of them; together 1.
         batch: pictures a step at the first size; as many pixels at the others.
         eps: L2 radius of the attack on a picture of 128 px in [0, 1].
+        eps_warmup: steps over which it rises from an eighth; 1 to go on from a robust tower.
         attack_steps: gradient steps of the attack.
         late_attack_steps: the same at the last size.
         lr: peak learning rate.
@@ -161,8 +163,8 @@ def robust(
     from guidegen.weights.store import embedded
 
     config = RobustConfig(
-        steps=steps, sizes=sizes, shares=shares, batch=batch, eps=eps, attack_steps=attack_steps,
-        late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
+        steps=steps, sizes=sizes, shares=shares, batch=batch, eps=eps, eps_warmup=eps_warmup,
+        attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
     )  # fmt: skip
     scores = robust_run.run(
         data, out, start=start or embedded("clip"), begin=begin,
