@@ -4,7 +4,7 @@
     python -m tests.benchmarks.r_precision --preset paint --size 128 --steps 100
     python -m tests.benchmarks.r_precision --drawings captioned-cutouts.zip
 
-Makes a picture for each of the 64 prompts of rprecision_prompts.txt with the defaults (or a preset),
+Makes a picture for each of the 64 prompts of rprecision_prompts.txt, with the defaults or a preset,
 then asks the judge, a second CLIP that was trained from another seed and on other drawings, which
 fits each picture best (Park et al. 2021, "Benchmark for Compositional Text-to-Image
 Synthesis").
