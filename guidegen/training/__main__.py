@@ -8,7 +8,15 @@ import sys
 from cyclopts import App
 
 from guidegen.errors import GuidegenError
-from guidegen.training.clip_commands import curves, distil, evaluate, robust, slim, train
+from guidegen.training.clip_commands import (
+    average,
+    curves,
+    distil,
+    evaluate,
+    robust,
+    slim,
+    train,
+)
 from guidegen.training.image_commands import predictor, upscaler, vqgan
 
 app = App(name="guidegen.training", help="Make the small models that guidegen embeds.")
@@ -20,7 +28,18 @@ app.command(
 app.command(
     "guidegen.training.data.nouns:build_nouns", name="nouns", help="Write the nouns of WordNet."
 )
-for _command in (distil, train, robust, slim, curves, evaluate, vqgan, predictor, upscaler):
+for _command in (
+    distil,
+    train,
+    robust,
+    average,
+    slim,
+    curves,
+    evaluate,
+    vqgan,
+    predictor,
+    upscaler,
+):
     app.command(_command)
 
 

@@ -202,19 +202,44 @@ def curves(file: Path, out: Path, /) -> None:
     print(table(file))
 
 
-def evaluate(model: Path, data: Path, /, *, device: str = "auto") -> None:
+def average(out: Path, first: Path, second: Path, /) -> None:
+    """Write the mean of two trainings of one image tower, which is often better than either.
+
+    Both must have begun with the same tower (Wortsman et al. 2022, "Model soups",
+    arXiv:2203.05482).
+
+    Args:
+        out: model folder to write.
+        first: folder that `robust` made.
+        second: another one.
+    """
+    from guidegen.training.clip.model import average_towers
+
+    average_towers(first, second, out)
+
+
+def evaluate(
+    model: Path, data: Path, /, *, attack: float | None = None, device: str = "auto"
+) -> None:
     """How well pictures find their captions among 256, by split.
 
     Args:
         model: any open_clip model folder.
         data: captioned images with the splits train, val and val_concept.
+        attack: also under ten L2 steps of this radius, on a picture in [0, 1] at the model's own
+            size; for models that `train` or `robust` made.
         device: auto, cpu, cuda...
     """
+    from guidegen.training.clip import adversarial, train_run
     from guidegen.training.clip import evaluate as scoring
-    from guidegen.training.clip import train_run
+    from guidegen.training.clip import model as clip
     from guidegen.training.data import dataset
     from guidegen.training.device import choose
 
     evaluator = scoring.Evaluator(dataset.CaptionedImages(data))
     for line in train_run.score(model, evaluator, choose(device)):
         print(line)
+    if attack is not None:
+        attacked, tokenizer = clip.load_model(model)
+        attacked = attacked.to(choose(device))
+        print(adversarial.retrieval(attacked, tokenizer, evaluator, eps=attack, draws=1))

@@ -164,6 +164,31 @@ def save_image_tower(folder: Path, out: Path, *, size: int | None = None) -> Non
         write_atomic(out / "curves.jsonl", (folder / "curves.jsonl").read_bytes())
 
 
+def average_towers(first: Path, second: Path, out: Path) -> None:
+    """Write the mean of two models' weights.
+
+    Args:
+        first: a whole model, as `save_model` writes it.
+        second: another one that began with the same weights.
+        out: folder to write.
+
+    Raises:
+        WeightsError: a folder holds no such model, or the two differ in kind.
+    """
+    for folder in (first, second):
+        if not (folder / WEIGHTS).is_file():
+            raise WeightsError(f"{folder}: no {WEIGHTS}; name whole models that `robust` made")
+    one, other = (load_file(folder / WEIGHTS) for folder in (first, second))
+    if {k: v.shape for k, v in one.items()} != {k: v.shape for k, v in other.items()}:
+        raise WeightsError(f"{first} and {second} are models of different kinds: no mean of them")
+    config = json.loads((first / CONFIG).read_text(encoding="utf-8"))
+    mean = {
+        k: ((v.float() + other[k].float()) / 2).to(v.dtype) if v.is_floating_point() else v
+        for k, v in one.items()
+    }
+    save_model(mean, out, tower=config["model_cfg"]["vision_cfg"]["timm_model_name"])
+
+
 def load_text_tower(model: Any, folder: Path) -> None:
     """Take the text tower of the model in `folder`; every tensor of it must be there and fit."""
     state = load_file(folder / WEIGHTS)
