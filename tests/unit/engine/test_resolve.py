@@ -63,7 +63,7 @@ PICKED = "one start was picked; leave this out"
         ({"judge": "embedded"}, "judge",
          "embedded guides already; name a CLIP that does not"),
         ({"pick": 1, "init_image": True}, "pick",
-         "a run goes on from a start that was drawn or from an init image, not from both"),
+         "a run goes on from a start that was drawn or from an init image or run, not from both"),
         ({"start_from": "collage", "init_image": True}, "start_from",
          "a run starts from an init image or a generator, not from both"),
         ({"device": "tpu"}, "device", "'tpu' is no device; use auto, cpu, cuda, cuda:1 or mps"),
