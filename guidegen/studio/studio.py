@@ -36,6 +36,7 @@ class Studio:
         self.places.own.mkdir(exist_ok=True)
         self.defaults = dict(defaults or {})
         self.broker, self.turns = Broker(), Turns()
+        self._telling = threading.Lock()
         self.queue = Queue(self.places.own / "queue.json", self._queue_changed)
         self.drawer = Drawer(self.queue, self._draw, self.turns)
         self.wall = Wall(self.places)
@@ -175,7 +176,9 @@ class Studio:
         return [make_config({**own, "seed": seed, **pick}) for seed in job.seeds for pick in picked]
 
     def _queue_changed(self) -> None:
-        self.broker.publish("queue", "", self.snapshot())
+        # one at a time: an older state must not be told after a newer one
+        with self._telling:
+            self.broker.publish("queue", "", self.snapshot())
         self.drawer.poke()
 
     def _draw(self, job: Job, room: Any) -> None:

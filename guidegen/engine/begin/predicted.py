@@ -155,8 +155,7 @@ def load_fitting(
         with_options = f" with {', '.join(card.option)}" if card.option else ""
         raise ConfigError(
             f"that predictor is for {made}{with_options}, and {generator.info.name} can't take its "
-            f"pictures; train one: python -m guidegen.training predictor DATA OUT --generator "
-            f"{generator.info.name}",
+            "pictures; train one for it: python -m guidegen.training predictor",
             field=_FIELD,
         )
     drawer: Generator = load_generator(
@@ -187,7 +186,7 @@ def check_predictor(named: str, generator: str, encodes: bool, perceptors: Seque
     if card.generator != generator and not encodes:
         raise ConfigError(
             f"that predictor is for {card.generator}, and {generator} can't take its pictures; "
-            f"train one: python -m guidegen.training predictor DATA OUT --generator {generator}",
+            "train one for it: python -m guidegen.training predictor",
             field=_FIELD,
         )
     names = [spec.partition("@")[0] for spec in perceptors]
@@ -204,8 +203,8 @@ def _may_read(theirs: str, ours: str) -> bool:
 
 def _other_clip(card: PredictorCard, names: Sequence[str]) -> ConfigError:
     return ConfigError(
-        f"that predictor reads the words of {card.perceptor}, not of {' or '.join(names)}; name "
-        f"--perceptor {card.perceptor} too, or train one: python -m guidegen.training predictor "
-        f"DATA OUT --perceptor {names[0]}",
+        f"that predictor reads the words of {card.perceptor}, not of {' or '.join(names)}; let "
+        f"{card.perceptor} guide too, or train one for {names[0]}: "
+        "python -m guidegen.training predictor",
         field=_FIELD,
     )
