@@ -199,7 +199,7 @@ def test_a_generator_that_can_take_neither_latents_nor_pictures_is_refused(folde
     generator = LINES.load("", size=(32, 32), device="cpu")
     with pytest.raises(ConfigError, match="lines can't take its pictures; train one for it"):
         load_fitting(str(folder), generator, (), ENSEMBLE, "cpu")
-    with pytest.raises(ConfigError, match="is for pyramid, and lines can't.*train one"):
+    with pytest.raises(ConfigError, match=r"is for pyramid, and lines can't.*train one"):
         check_predictor(str(folder), "lines", False, ("tiny",))
 
 
