@@ -1,5 +1,6 @@
 """Small differentiable helpers shared by the loop and the backends."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -132,3 +133,8 @@ def column(values: Tensor, like: Tensor) -> Tensor:
 def rows(latents: dict[str, Tensor], index: slice | Tensor) -> dict[str, Tensor]:
     """Some candidates' rows of every latent."""
     return {name: value[index] for name, value in latents.items()}
+
+
+def joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """One batch of several, in their order: the inverse of `rows`."""
+    return {name: torch.cat([one[name] for one in batches]) for name in batches[0]}

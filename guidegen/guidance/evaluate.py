@@ -18,7 +18,7 @@ from guidegen.guidance.budget import Budget, is_out_of_memory
 from guidegen.guidance.objective import Objective, total
 from guidegen.guidance.schedule import coarseness
 from guidegen.interfaces import Candidate, Decoded, Generator, Images, Latents, Viewed
-from guidegen.ops import floating, rows
+from guidegen.ops import floating, joined, rows
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +98,8 @@ class LossEvaluator:
             )
             images.append(shown)
             losses.append(found)
-        joined = {name: torch.cat([found[name] for found in losses]) for name in losses[0]}
-        return torch.cat(images), {"total": total(joined), **joined}
+        together = joined(losses)
+        return torch.cat(images), {"total": total(together), **together}
 
     def evaluate(
         self,

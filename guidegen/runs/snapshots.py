@@ -19,6 +19,7 @@ from torch import Tensor
 
 from guidegen.errors import WeightsError
 from guidegen.interfaces import AverageState, BestState, JudgeState, LoopState, OptimizerState
+from guidegen.ops import joined
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def join_states(states: Sequence[LoopState], *, device: str) -> LoopState:
         device: where the tensors shall lie; what the optimiser shares stays on the CPU.
     """
     each = [_flatten(state)[0] for state in states]
-    rows = {name: torch.cat([one[name] for one in each]).to(device) for name in each[0]}
+    rows = {name: value.to(device) for name, value in joined(each).items()}
     return _unflatten(states[0].index, rows, _flatten(states[0])[1])
 
 

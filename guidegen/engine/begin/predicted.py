@@ -18,6 +18,7 @@ from guidegen.errors import ConfigError
 from guidegen.guidance.starts.predictor import Predictor, PredictorCard, read_card
 from guidegen.interfaces import Encodes, Generator, Images, Latents, Preference, Target
 from guidegen.interfaces.wrapped import Wrapped
+from guidegen.ops import joined
 from guidegen.registry import load_generator
 from guidegen.weights.store import embedded
 
@@ -63,7 +64,7 @@ class PredictedStart(Wrapped):
         """One start a row, each by its own random numbers."""
         assert preference is not None
         each = [self._one(preference[row], rngs[row]) for row in range(batch)]
-        return {name: torch.cat([one[name] for one in each]) for name in each[0]}
+        return joined(each)
 
     def _one(self, preference: Preference, rng: torch.Generator) -> Latents:
         assert preference.embedding is not None

@@ -11,7 +11,7 @@ import torch
 
 from guidegen.interfaces import Encodes, Generator, Latents, Preference
 from guidegen.interfaces.wrapped import Wrapped
-from guidegen.ops import rows
+from guidegen.ops import joined, rows
 
 
 class StartFrom(Wrapped):
@@ -44,4 +44,4 @@ class StartFrom(Wrapped):
             )
             for row in range(batch)
         ]
-        return {name: torch.cat([one[name] for one in encoded]) for name in encoded[0]}
+        return joined(encoded)

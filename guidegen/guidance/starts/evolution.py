@@ -20,7 +20,7 @@ from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
 from guidegen.guidance.starts.search import draw, losses_of
 from guidegen.interfaces import Latents, Preference
-from guidegen.ops import floating, rows
+from guidegen.ops import floating, joined, rows
 
 if TYPE_CHECKING:
     from cmaes import CMA, SepCMA
@@ -69,11 +69,10 @@ def evolve(
             best = trial.generation(strategy)
             if strategy.should_stop():
                 break
-        finalists = [start, trial.at(strategy.mean), best]
-        joined = {name: torch.cat([one[name] for one in finalists]) for name in start}
-        winner = int(losses_of(evaluator, b, joined).argmin())
-        found.append(rows(joined, slice(winner, winner + 1)))
-    return {name: torch.cat([one[name] for one in found]) for name in latents}
+        finalists = joined([start, trial.at(strategy.mean), best])
+        winner = int(losses_of(evaluator, b, finalists).argmin())
+        found.append(rows(finalists, slice(winner, winner + 1)))
+    return joined(found)
 
 
 class _Trials:

@@ -18,7 +18,7 @@ from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.starts.search import draw, losses_of
 from guidegen.interfaces import Generator, Images, Latents, Mixes, Preference
 from guidegen.interfaces.wrapped import Wrapped
-from guidegen.ops import floating, rows
+from guidegen.ops import floating, joined, rows
 
 _BASIS, _SHARE = "basis-", "share-"
 _AT_ONCE = 64
@@ -52,7 +52,7 @@ class Mixture(Wrapped):
             own = None if preference is None else [preference[row]] * self.count
             basis = self.generator.init(self.count, rngs=[rng] * self.count, preference=own)
             mixtures.append(self.mixture_of(basis, rng))
-        return {name: torch.cat([one[name] for one in mixtures]) for name in mixtures[0]}
+        return joined(mixtures)
 
     def mixture_of(self, basis: Latents, rng: torch.Generator) -> Latents:
         """The latents, a batch of one, of K starts [K, ...] in random shares.
@@ -129,7 +129,7 @@ def mix_best(
         wanted = max(starts, mixture.count)
         basis = _best(evaluator, b, wanted, mixture.count, preference=preference)
         chosen.append(mixture.mixture_of(basis, candidate.rng))
-    latents = {name: torch.cat([one[name] for one in chosen]) for name in chosen[0]}
+    latents = joined(chosen)
     with torch.no_grad():
         mixture.constrain_(latents)
     return latents

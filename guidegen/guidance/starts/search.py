@@ -16,7 +16,7 @@ from guidegen.guidance.evaluate import LossEvaluator
 from guidegen.guidance.objective import total
 from guidegen.guidance.targets import encode_picture
 from guidegen.interfaces import Candidate, Images, Latents, Perceptor, Preference, Vocabulary
-from guidegen.ops import rows
+from guidegen.ops import joined, rows
 from guidegen.prompt.grammar import Phrase, outline
 from guidegen.prompt.references import ImagePrompt
 
@@ -159,7 +159,7 @@ def best_of(
         sampled = draw(evaluator, b, starts, preference=preference)
         best = 0 if starts == 1 else int(losses_of(evaluator, b, sampled).argmin())
         chosen.append(rows(sampled, slice(best, best + 1)))
-    latents = {name: torch.cat([start[name] for start in chosen]) for name in chosen[0]}
+    latents = joined(chosen)
     with torch.no_grad():
         evaluator.generator.constrain_(latents)
     return latents

@@ -27,6 +27,7 @@ from guidegen.guidance.starts.predictor import (
     telltale_of,
 )
 from guidegen.interfaces import Encodes, Generator, Perceptor
+from guidegen.ops import joined
 from guidegen.registry import find, load_generator
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
@@ -179,8 +180,7 @@ def _fit(
         seen = F.interpolate(drawings(told[i : i + 64]), generator.size, mode="bilinear")
         found = generator.encode(seen.to(embeddings.device))
         parts.append({name: found[name] for name in network.shapes})
-    latents = {name: torch.cat([part[name] for part in parts]) for name in network.shapes}
-    return network.fit(embeddings, latents)
+    return network.fit(embeddings, joined(parts))
 
 
 def _encoded(perceptor: Perceptor, texts: list[str]) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from guidegen.errors import WeightsError
 from guidegen.guidance.starts.predictor.network import NetworkSizes, PredictorNetwork
 from guidegen.interfaces import Generator, Latents, Perceptor
+from guidegen.ops import joined
 from guidegen.utils.files import make_folder, write_atomic
 from guidegen.utils.parse import parse_json, read_text
 from guidegen.weights.store import CONFIG, MODEL, sha256_file
@@ -106,7 +107,7 @@ class Predictor:
             self.network(row[None].float(), own[None].to(row.device))
             for row, own in zip(embeddings, noise, strict=True)
         ]
-        return {name: torch.cat([one[name] for one in each]) for name in each[0]}
+        return joined(each)
 
     def reads(self, perceptor: Perceptor) -> bool:
         """Whether a CLIP says of texts what the predictor was trained with."""
