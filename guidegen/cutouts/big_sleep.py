@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidegen.cutouts.warping import of_each_view
+from guidegen.cutouts.warping import of_each_view, owners
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class BigSleepCutouts:
         shape = (len(side), size, size)
         grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
         return F.grid_sample(
-            of_each_view(images, n, chunk),
+            of_each_view(images, owners(batch, n, chunk)),
             grid.to(images.device, images.dtype),
             mode="nearest",
             align_corners=False,

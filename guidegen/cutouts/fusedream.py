@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidegen.cutouts.warping import of_each_view, sampling_grid
+from guidegen.cutouts.warping import of_each_view, owners, sampling_grid
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class FuseDreamCutouts:
         chunk = chunk or slice(0, batch * n)
         # around grey, so that zeros are what lies outside
         small = F.interpolate(images, (size, size), mode="bilinear", antialias=True) - 0.5
-        source = of_each_view(small, n, chunk)
+        source = of_each_view(small, owners(batch, n, chunk))
         colour = parameters.colour.flatten(0, 1)[chunk].to(source).view(-1, 3, 1, 1, 1)
         out = source + colour[:, 0]
         grey = out.mean(1, keepdim=True)

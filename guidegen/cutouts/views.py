@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from guidegen.cutouts.noise import Noise, draw_noise, noise_of
-from guidegen.cutouts.warping import jitter, matrix, sampling_grid
+from guidegen.cutouts.warping import jitter, matrix, of_each_view, owners, sampling_grid
 from guidegen.cutouts.windows import sample_windows
 
 # Pixels of a level times its views, above which a view is read from a window of it.
@@ -214,12 +214,12 @@ def take_views(
     batch, n = parameters.warp.shape[:2]
     chunk = chunk or slice(0, batch * n)
     warp = parameters.warp.flatten(0, 1)[chunk].to(images.device)
-    candidate = torch.arange(batch).repeat_interleave(n)[chunk]
+    owner = owners(batch, n, chunk)
     ratio = parameters.shrink.flatten()[chunk] * min(images.shape[-2:]) / size
     level = (ratio.log2() + 0.5).floor().clamp(min=0).long()
 
     grid = sampling_grid(warp, size)
-    out = images.new_empty(len(candidate), 3, size, size)
+    out = images.new_empty(len(owner), 3, size, size)
     current, smoothly = images, min(images.shape[-2:]) > _SMOOTH
     for step in range(int(level.max()) + 1):
         if step:
@@ -229,15 +229,12 @@ def take_views(
             continue
         places = grid[index.to(images.device)]
         if len(index) * current.shape[-2] * current.shape[-1] > _WHOLE:
-            taken = sample_windows(current, candidate[index], places)
+            taken = sample_windows(current, owner[index], places)
         else:
-            source = current if batch == 1 else current[candidate[index].to(images.device)]
-            source = source.expand(len(index), -1, -1, -1)
+            source = of_each_view(current, owner[index])
             taken = F.grid_sample(source, places, padding_mode="reflection", align_corners=False)
         out = (
-            taken
-            if len(index) == len(candidate)
-            else out.index_copy(0, index.to(images.device), taken)
+            taken if len(index) == len(owner) else out.index_copy(0, index.to(images.device), taken)
         )
     out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(images.device))
     if parameters.noise is not None:

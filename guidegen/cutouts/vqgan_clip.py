@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from guidegen.cutouts.noise import Noise, draw_noise, noise_of
-from guidegen.cutouts.warping import jitter, matrix, of_each_view, sampling_grid
+from guidegen.cutouts.warping import jitter, matrix, of_each_view, owners, sampling_grid
 
 # Corners of the image in [-1, 1], all the way round.
 _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
@@ -156,12 +156,13 @@ class VqganClipCutouts:
         device = images.device
         pooled = (F.adaptive_avg_pool2d(images, size) + F.adaptive_max_pool2d(images, size)) / 2
         warp = parameters.warp.flatten(0, 1)[chunk].to(device)
-        source = of_each_view(pooled, n, chunk)
+        owner = owners(batch, n, chunk)
+        source = of_each_view(pooled, owner)
         out = F.grid_sample(source, sampling_grid(warp, size), align_corners=False)
         out = jitter(out, parameters.colour.flatten(0, 1)[chunk].to(device))
         turn = hue_matrix(parameters.hue.flatten()[chunk]).to(device)
         out = torch.einsum("nij,njhw->nihw", turn, out)
-        out = out * of_each_view(_kept(parameters.erased, size), n, chunk).to(device)
+        out = out * of_each_view(_kept(parameters.erased, size), owner).to(device)
         if parameters.noise is not None:
             out = out + noise_of(parameters.noise, chunk).to(device, out.dtype)
         return out

@@ -18,20 +18,23 @@ def sampling_grid(warp: Tensor, size: int) -> Tensor:
     return (warped[..., :2] / warped[..., 2:]).view(-1, size, size, 2)
 
 
-def of_each_view(pictures: Tensor, views: int, chunk: slice) -> Tensor:
-    """The picture that each view of a chunk shows, [m, C, H, W].
+def owners(pictures: int, views: int, chunk: slice) -> Tensor:
+    """Whose view each of a chunk is, [m]; `views` of each picture stand candidate-major."""
+    return torch.arange(pictures).repeat_interleave(views)[chunk]
+
+
+def of_each_view(pictures: Tensor, owner: Tensor) -> Tensor:
+    """The picture that each view shows, [m, C, H, W].
 
     One picture is repeated without a copy, and not by an index: on several CPU threads an index's
     backward adds in no fixed order.
 
     Args:
         pictures: [B, C, H, W].
-        views: of each picture; they stand candidate-major.
-        chunk: which of the B·views.
+        owner: [m], as `owners` gives it.
     """
-    candidate = torch.arange(len(pictures)).repeat_interleave(views)[chunk]
-    source = pictures if len(pictures) == 1 else pictures[candidate.to(pictures.device)]
-    return source.expand(len(candidate), -1, -1, -1)
+    source = pictures if len(pictures) == 1 else pictures[owner.to(pictures.device)]
+    return source.expand(len(owner), -1, -1, -1)
 
 
 def jitter(images: Tensor, factors: Tensor) -> Tensor:
