@@ -25,12 +25,12 @@ from guidegen.runs.run import (
     Run,
     run_folder,
 )
+from guidegen.utils.files import make_folder
 
 __all__ = [
     "IMAGE", "JUDGED", "MANIFEST", "MEANT", "MINUTES", "UNTIL_LOSS", "VIDEO", "Run", "RunStore",
     "check_writable", "is_picture", "picture_path", "run_folder", "slug",
 ]  # fmt: skip
-from guidegen.utils.files import make_folder
 
 log = logging.getLogger(__name__)
 
