@@ -69,9 +69,7 @@ class PredictedStart(Wrapped):
     def _one(self, preference: Preference, rng: torch.Generator) -> Latents:
         assert preference.embedding is not None
         drawer = self.loaded.drawer or self.generator
-        latents = drawer.init(1, rngs=[rng])
-        latents |= self.loaded.predictor(preference.embedding[None], [rng])
-        drawer.constrain_(latents)
+        latents = self.loaded.predictor.starts(drawer, preference.embedding[None], [rng])
         if self.loaded.drawer is None:
             return latents
         assert isinstance(self.generator, Encodes)

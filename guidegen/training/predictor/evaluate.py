@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from guidegen.guidance.starts.predictor import Predictor
-from guidegen.interfaces import Generator, Latents, Perceptor
+from guidegen.interfaces import Generator, Perceptor
 from guidegen.training.clip import evaluate as retrieval
 from guidegen.training.data.dataset import Record
 
@@ -92,19 +92,9 @@ class Evaluator:
         return torch.cat(
             [
                 self.generator.decode(
-                    full_latents(self.generator, predictor, texts[i : i + _AT_ONCE], own)
+                    predictor.starts(self.generator, texts[i : i + _AT_ONCE], own)
                 )
                 for i in range(0, len(texts), _AT_ONCE)
                 for own in (rngs[i : i + _AT_ONCE],)
             ]
         )
-
-
-def full_latents(
-    generator: Generator, predictor: Predictor, texts: Tensor, rngs: list[torch.Generator]
-) -> Latents:
-    """Latents of n texts [n, d]: the generator's start with what is predicted in it."""
-    latents = generator.init(len(texts), rngs=rngs)
-    latents |= predictor(texts, rngs)
-    generator.constrain_(latents)
-    return latents

@@ -1,5 +1,6 @@
 """A predictor on disk: a folder with `model.safetensors` and `config.json`, which says for what."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -109,6 +110,21 @@ class Predictor:
         ]
         return joined(each)
 
+    def starts(
+        self, generator: Generator, embeddings: Tensor, rngs: Sequence[torch.Generator]
+    ) -> Latents:
+        """All latents of n texts: the generator's own start with what is predicted in it.
+
+        Args:
+            generator: one that the card draws like.
+            embeddings: [n, d], as for a call.
+            rngs: n CPU generators, of the generator's start and then of the noise.
+        """
+        latents = generator.init(len(embeddings), rngs=rngs)
+        latents |= self(embeddings, rngs)
+        generator.constrain_(latents)
+        return latents
+
     def reads(self, perceptor: Perceptor) -> bool:
         """Whether a CLIP says of texts what the predictor was trained with."""
         seen = telltale_of(perceptor)
@@ -124,11 +140,11 @@ class Predictor:
             WeightsError: it is not there, or not what it says.
         """
         card, sha256 = _read(folder)
-        path = folder / MODEL
-        if sha256_file(path) != sha256:
+        data = (folder / MODEL).read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise _damaged(folder, f"the SHA-256 of {MODEL} is not that of {CONFIG}")
         try:
-            state = {name: value.float() for name, value in load(path.read_bytes()).items()}
+            state = {name: value.float() for name, value in load(data).items()}
             telltale = state.pop(_TELLTALE_KEY)
             network = PredictorNetwork(
                 card.network, {name: card.latents[name] for name in card.predicted}
