@@ -230,8 +230,7 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_
     @property
     def predictor(self) -> str | None:
         """Folder of what predicts the start, "" for the embedded one; None where nothing does."""
-        kind, _, folder = (self.start_from or "").partition(":")
-        return folder if kind == "predicted" else None
+        return predictor_in(self.start_from)
 
     def cutout_sides(self) -> tuple[float, float] | None:
         """Smallest and largest side of the cutouts that are not whole; None where unset."""
@@ -241,3 +240,9 @@ class RunSettings(Model, WhereSettings, ScheduleSettings, SearchSettings, defer_
         """The shift as (right, down)."""
         right, down = (float(part) for part in self.shift.split(","))
         return right, down
+
+
+def predictor_in(start_from: str | None) -> str | None:
+    """What `RunSettings.predictor` is for a value of `start_from`."""
+    kind, _, folder = (start_from or "").partition(":")
+    return folder if kind == "predicted" else None

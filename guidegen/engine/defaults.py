@@ -4,6 +4,7 @@ from typing import Any
 
 from guidegen.backend import GeneratorInfo
 from guidegen.config import RunConfig
+from guidegen.config.settings import predictor_in
 from guidegen.errors import ConfigError, about
 from guidegen.registry import find
 
@@ -55,7 +56,7 @@ def _start_from(config: RunConfig, info: GeneratorInfo) -> str:
 
 def _starts(info: GeneratorInfo, start_from: str) -> int:
     """The generator's own number of starts; where that is one, that of the one it starts from."""
-    own = start_from == "none" or start_from.partition(":")[0] == "predicted"
+    own = start_from == "none" or predictor_in(start_from) is not None
     if info.defaults.starts > 1 or own:
         return info.defaults.starts
     with about("start_from"):
