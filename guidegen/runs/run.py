@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -46,6 +47,20 @@ def run_folder(path: Path) -> Path:
         where = f"is no run directory: it has no {MANIFEST}" if path.is_dir() else "lies in no run"
         raise InputImageError(f"{path} {where}; name a folder in outputs/")
     return folder
+
+
+def walk_runs(root: Path, enter: Callable[[str], bool]) -> Iterator[tuple[Path, list[str]]]:
+    """Each run anywhere in a folder: its directory, and the names of the files in it.
+
+    Args:
+        root: the folder.
+        enter: whether to look into a folder of this name. A run holds no other.
+    """
+    for where, folders, files in os.walk(root):
+        if MANIFEST in files:
+            folders.clear()
+            yield Path(where), files
+        folders[:] = sorted(name for name in folders if enter(name))
 
 
 @dataclass

@@ -1,13 +1,11 @@
 """Removes what the studio keeps of its own and nothing refers to any more."""
 
-import os
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from guidegen.runs.store import MANIFEST
+from guidegen.runs.run import MANIFEST, walk_runs
 from guidegen.studio.places import OWN, Places
 from guidegen.studio.queue.jobs import Queue
 
@@ -28,7 +26,9 @@ def prune(places: Places, queue: Queue) -> None:
     old = {path.name: path for path in places.uploads.glob("*") if _is_old(path)}
     if not old:
         return
-    for path in [queue.path, *(places.own / "lists").glob("*/*"), *_manifests(places.root)]:
+    runs = walk_runs(places.root, lambda name: name != OWN)
+    manifests = [run / MANIFEST for run, _ in runs]
+    for path in [queue.path, *(places.own / "lists").glob("*/*"), *manifests]:
         with suppress(OSError):
             for name in _ID.findall(path.read_bytes()):
                 old.pop(name.decode(), None)
@@ -42,11 +42,3 @@ def _is_old(path: Path) -> bool:
         stat = path.stat()
         return time.time() - max(stat.st_atime, stat.st_mtime) > _WEEK
     return False
-
-
-def _manifests(root: Path) -> Iterator[Path]:
-    for where, folders, files in os.walk(root):
-        if MANIFEST in files:
-            folders.clear()  # a run holds no other
-            yield Path(where, MANIFEST)
-        folders[:] = [name for name in folders if name != OWN]

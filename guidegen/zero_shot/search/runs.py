@@ -1,13 +1,12 @@
 """Runs of an output folder by what their pictures show."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from guidegen.errors import InputImageError, OutputError
-from guidegen.runs.run import IMAGE, MANIFEST, Run
+from guidegen.runs.run import IMAGE, Run, walk_runs
 from guidegen.zero_shot.models import open_clip_model
 from guidegen.zero_shot.search.query import check_folder, check_query, make_query, open_index
 from guidegen.zero_shot.search.update import bring_up_to_date
@@ -83,12 +82,9 @@ def search_runs(
 
 def run_pictures(out: Path) -> Iterator[Path]:
     """The picture of each run anywhere in a folder that has one; hidden folders are left out."""
-    for where, folders, files in os.walk(out):
-        if MANIFEST in files:
-            folders.clear()  # a run holds no other
-            if IMAGE in files:
-                yield Path(where, IMAGE)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for run, files in walk_runs(out, lambda name: not name.startswith(".")):
+        if IMAGE in files:
+            yield run / IMAGE
 
 
 def run_prompt(image: Path) -> str:
