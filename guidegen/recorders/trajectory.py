@@ -133,13 +133,23 @@ class Trajectory:
             remove_trajectory(self.folder)
 
     def _kept(self, latent: Tensor) -> Tensor:
-        """A copy, since a view would keep the whole batch in memory; in the precision to come."""
-        return latent.half() if self._half and _fits_half(latent) else latent.clone()
+        """A copy, since a view would keep the whole batch in memory; in the precision to come.
+
+        On a GPU that waits for `_fetch`: to look at the values would hold up every step.
+        """
+        kept = self._narrowed(latent) if latent.device.type == "cpu" else latent
+        return latent.clone() if kept is latent else kept
+
+    def _narrowed(self, latent: Tensor) -> Tensor:
+        """In half precision, if it is to be and can be."""
+        return latent.half() if self._half and _fits_half(latent) else latent
 
     def _fetch(self) -> None:
         """Bring the latents to the CPU, many at once; the device's memory is needed elsewhere."""
         for latents in self._latents.values():
-            latents[self._fetched :] = [latent.cpu() for latent in latents[self._fetched :]]
+            latents[self._fetched :] = [
+                self._narrowed(latent.cpu()) for latent in latents[self._fetched :]
+            ]
         self._fetched = len(self._steps)
 
     def _pack(self, part: Stored) -> bytes:
