@@ -11,7 +11,6 @@ Schlarmann et al. 2024, FARE, arXiv:2402.12336 (stay near the clean picture's or
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from guidegen.training.clip.attack import l2_attack
 from guidegen.training.clip.batches import Batch, SceneBatches
 from guidegen.training.clip.robust_tower import RobustTower
 from guidegen.training.clip.trainer import warm_average
+from guidegen.training.loop import SteppedTraining
 from guidegen.training.schedule import warmup_cosine
 
 
@@ -83,7 +83,7 @@ class RobustConfig:
         return self.eps * rise * self.size(step) / 128
 
 
-class RobustTrainer:
+class RobustTrainer(SteppedTraining):
     """Trains a copy of `model`'s image tower; `averaged_model()` is what to evaluate and keep.
 
     Args:
@@ -95,6 +95,8 @@ class RobustTrainer:
             compares with in any case.
         precision: of the tower's arithmetic.
     """
+
+    config: RobustConfig
 
     def __init__(
         self,
@@ -127,22 +129,13 @@ class RobustTrainer:
         self.scale = torch.tensor(config.scale, device=self.device)
         self.step = checkpoint.resume(state_file, self._state())
 
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the end; yields the losses of each step, and its share of right answers."""
-        config = self.config
-        while self.step < config.steps:
-            losses = self._train_step()
-            self.step += 1
-            if self.step % config.save_every == 0 or self.step == config.steps:
-                checkpoint.save(self.state_file, self._state(), self.step)
-            yield losses
-
     def averaged_model(self) -> Any:
         """The whole model with the averaged tower in it."""
         self.average.module.write_into(self.model.visual)
         return self.model
 
     def _train_step(self) -> dict[str, float]:
+        """One step; its losses, and its share of right answers."""
         step, config = self.step, self.config
         size, n = config.size(step), config.pictures(step)
         batch = self.data.batch(10**5 + step, n, size, self.device)

@@ -16,7 +16,6 @@ from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.clip.robust import RobustConfig, RobustTrainer
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
-from guidegen.training.progress import running_means
 from guidegen.weights.open_clip_weights import load_folder
 
 log = logging.getLogger(__name__)
@@ -58,13 +57,11 @@ def run(
         begin=None if begin is None else load_folder(begin)[0].visual.to(where),
     )
     evaluator = evaluate.Evaluator(everything, sample=64)
-    scores: list[evaluate.Retrieval] = []
-    followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="robust")
-    means: dict[str, float] = {}
-    for means in followed:
-        if trainer.step % evaluate_every == 0 or trainer.step == config.steps:
-            scores = _save_and_score(trainer, out, name, evaluator, where, means)
-    return scores or _save_and_score(trainer, out, name, evaluator, where, means)
+    return trainer.scored(
+        "robust",
+        evaluate_every,
+        lambda means: _save_and_score(trainer, out, name, evaluator, where, means),
+    )
 
 
 def _save_and_score(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from guidegen.training import checkpoint
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective, tower
 from guidegen.training.clip.batches import SceneBatches
+from guidegen.training.loop import SteppedTraining
 from guidegen.training.schedule import warmup_cosine
 
 
@@ -60,7 +61,7 @@ def warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tenso
     return average
 
 
-class Trainer:
+class Trainer(SteppedTraining):
     """Trains `model` in place; `ema_state` is what to evaluate and to keep.
 
     Args:
@@ -69,6 +70,8 @@ class Trainer:
         config: see `TrainConfig`.
         state_file: where the training state is kept; training goes on from it if it exists.
     """
+
+    config: TrainConfig
 
     def __init__(
         self, model: Any, data: SceneBatches, config: TrainConfig, *, state_file: Path
@@ -92,32 +95,27 @@ class Trainer:
         self.bank = self._bank()
         self.bank_targets = self._bank_targets()
         self.step = checkpoint.resume(state_file, self._state())
+        self._phase: int | None = None  # the first stage that is trained, once a step was made
 
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the end; yields the losses of each step."""
+    def _train_step(self) -> dict[str, float]:
         config = self.config
-        phase = None
-        while self.step < config.steps:
-            first = config.unfreeze_from if self.step >= config.head_steps else tower.LAST + 1
-            if first != phase:
-                self._freeze_before(first)
-                phase = first
-            early = self.step < config.early_share * config.steps
-            size = config.early_size if early else config.size
-            losses = self._losses(self.step, size, first)
-            self.optimizer.zero_grad(set_to_none=True)
-            total = torch.stack(list(losses.values())).sum()
-            total.backward()
-            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), 5.0)
-            self.optimizer.step()
-            self.schedule.step()
-            with torch.no_grad():
-                self.trained.logit_scale.clamp_(max=4.6052)  # a temperature of 0.01, as in CLIP
-            self.ema.update_parameters(self.trained)
-            self.step += 1
-            if self.step % config.save_every == 0 or self.step == config.steps:
-                checkpoint.save(self.state_file, self._state(), self.step)
-            yield {k: float(v.detach()) for k, v in losses.items()}
+        first = config.unfreeze_from if self.step >= config.head_steps else tower.LAST + 1
+        if first != self._phase:
+            self._freeze_before(first)
+            self._phase = first
+        early = self.step < config.early_share * config.steps
+        size = config.early_size if early else config.size
+        losses = self._losses(self.step, size, first)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained.parameters(), 5.0)
+        self.optimizer.step()
+        self.schedule.step()
+        with torch.no_grad():
+            self.trained.logit_scale.clamp_(max=4.6052)  # a temperature of 0.01, as in CLIP
+        self.ema.update_parameters(self.trained)
+        return {k: float(v.detach()) for k, v in losses.items()}
 
     def ema_state(self) -> dict[str, Tensor]:
         """State dict of the whole model with the averaged weights."""

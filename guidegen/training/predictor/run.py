@@ -34,7 +34,6 @@ from guidegen.training.device import choose
 from guidegen.training.predictor.evaluate import Evaluator, Score
 from guidegen.training.predictor.texts import Drawings, Told, make_texts
 from guidegen.training.predictor.trainer import PredictorConfig, PredictorTrainer
-from guidegen.training.progress import running_means
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +116,11 @@ def run(
     )  # fmt: skip
     evaluator = Evaluator(everything.records, perceptor, generator)
     notes: dict[str, object] = {"seed": seed, "pictures": pictures, "texts": texts}
-    followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="predictor")
-    scores: list[Score] = []
-    means: dict[str, float] = {}
-    for means in followed:
-        if trainer.step % evaluate_every == 0 or trainer.step == config.steps:
-            scores = _export(trainer, out, card, evaluator, means, notes)
-    return scores or _export(trainer, out, card, evaluator, means, notes)
+    return trainer.scored(
+        "predictor",
+        evaluate_every,
+        lambda means: _export(trainer, out, card, evaluator, means, notes),
+    )
 
 
 def _card(generator: Generator, perceptor: Perceptor, wanted: Wanted) -> PredictorCard:

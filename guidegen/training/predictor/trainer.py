@@ -12,7 +12,7 @@ Source: repository mehdidc/feed_forward_vqgan_clip.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from guidegen.interfaces import Generator, Images, Latents, Perceptor
 from guidegen.ops import rows, straight_through
 from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
+from guidegen.training.loop import SteppedTraining
 from guidegen.training.predictor.texts import Drawings, Told
 from guidegen.training.schedule import warmup_cosine
 
@@ -76,7 +77,7 @@ class PredictorConfig:
     save_every: int = 100
 
 
-class PredictorTrainer:
+class PredictorTrainer(SteppedTraining):
     """Trains a network; `average.module` is what to keep.
 
     Args:
@@ -92,6 +93,8 @@ class PredictorTrainer:
         state_file: where the training state is kept; training goes on from it if it exists.
         seed: of everything random.
     """
+
+    config: PredictorConfig
 
     def __init__(
         self,
@@ -128,16 +131,6 @@ class PredictorTrainer:
             overview=0.66, shift=0.075, scale=(0.55, 0.9), noise=0.0,
         )  # fmt: skip
         self.step = checkpoint.resume(state_file, self._state())
-
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the end; yields the losses of each step."""
-        config = self.config
-        while self.step < config.steps:
-            losses = self._train_step()
-            self.step += 1
-            if self.step % config.save_every == 0 or self.step == config.steps:
-                checkpoint.save(self.state_file, self._state(), self.step)
-            yield losses
 
     def _train_step(self) -> dict[str, float]:
         config = self.config

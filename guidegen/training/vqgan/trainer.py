@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
+from guidegen.training.loop import SteppedTraining
 from guidegen.training.schedule import warmup_cosine
 from guidegen.training.vqgan.codebook import Codebook, lookup
 from guidegen.training.vqgan.loss import Balance
@@ -54,7 +55,7 @@ class VQGANConfig:
     compile: bool = True
 
 
-class VQGANTrainer:
+class VQGANTrainer(SteppedTraining):
     """Trains `model` in place; `kept_state` is what to evaluate and to keep.
 
     Args:
@@ -65,6 +66,8 @@ class VQGANTrainer:
         state_file: where the training state is kept; training goes on from it if it exists.
         seed: of codebook starts.
     """
+
+    config: VQGANConfig
 
     def __init__(
         self,
@@ -99,22 +102,17 @@ class VQGANTrainer:
             self.encode = torch.compile(model.encoder, dynamic=False)
             self.decode = torch.compile(model.decoder, dynamic=False)
 
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the end; yields the losses of each step, and the codes' use in its batch."""
-        config = self.config
-        while self.step < config.steps:
-            if self.step == config.plain_steps:
-                self._start_codebook()
-            self.optimizer.zero_grad(set_to_none=True)
-            losses = self._backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            self.schedule.step()
-            self.ema.update_parameters(self.model)
-            self.step += 1
-            if self.step % config.save_every == 0 or self.step == config.steps:
-                checkpoint.save(self.state_file, self._state(), self.step)
-            yield losses
+    def _train_step(self) -> dict[str, float]:
+        """One step; its losses, and the codes' use in its batch."""
+        if self.step == self.config.plain_steps:
+            self._start_codebook()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.ema.update_parameters(self.model)
+        return losses
 
     def kept_state(self) -> dict[str, Tensor]:
         """State dict with the averaged weights, and the codebook as it is now."""
