@@ -230,16 +230,16 @@ def evaluate(
             size; for models that `train` or `robust` made.
         device: auto, cpu, cuda...
     """
-    from guidegen.training.clip import adversarial, train_run
+    from guidegen.training.clip import adversarial
     from guidegen.training.clip import evaluate as scoring
     from guidegen.training.clip import model as clip
     from guidegen.training.data import dataset
     from guidegen.training.device import choose
 
     evaluator = scoring.Evaluator(dataset.CaptionedImages(data))
-    for line in train_run.score(model, evaluator, choose(device)):
+    loaded, tokenizer = clip.load_model(model)
+    loaded = loaded.to(choose(device))
+    for line in evaluator(loaded, tokenizer):
         print(line)
     if attack is not None:
-        attacked, tokenizer = clip.load_model(model)
-        attacked = attacked.to(choose(device))
-        print(adversarial.retrieval(attacked, tokenizer, evaluator, eps=attack, draws=1))
+        print(adversarial.retrieval(loaded, tokenizer, evaluator, eps=attack, draws=1))
