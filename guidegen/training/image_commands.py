@@ -9,14 +9,19 @@ def vqgan(
     /,
     *,
     clip: Path | None = None,
+    begin: Path | None = None,
     state: Path | None = None,
     steps: int = 5000,
-    plain_steps: int = 300,
+    plain_steps: int | None = None,
     early_share: float = 0.8,
     batch: int = 8,
     lr: float = 1e-3,
     n_embed: int = 2048,
     embed_dim: int = 32,
+    adversarial: float = 0.0,
+    adversarial_from: int = 0,
+    scramble: float = 0.0,
+    decoder_only: bool = False,
     ema: float = 0.998,
     fuse: bool = True,
     evaluate_every: int = 500,
@@ -29,32 +34,48 @@ def vqgan(
         data: captioned images (zip or folder) with the splits train and val.
         out: model folder to write, again at every evaluation.
         clip: open_clip folder with an EfficientNet for the perceptual loss; by default the
-            embedded one.
+            embedded one. May be that of a `robust` or `slim` command.
+        begin: model folder to begin from, codebook included, in place of random weights.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
-        plain_steps: how many of them, at first, go without the codebook.
+        plain_steps: how many of them, at first, go without the codebook, which then starts from
+            what the encoder says; 300, and none with --begin.
         early_share: part of the steps, at first, that take crops of half the side, twice as many.
         batch: pictures a step.
         lr: peak learning rate.
-        n_embed: entries of the codebook.
-        embed_dim: their length.
+        n_embed: entries of the codebook; with --begin, those that it has.
+        embed_dim: their length; likewise.
+        adversarial: how hard a patch discriminator pulls at the picture, where L1 pulls with 1.
+        adversarial_from: step from which it pulls. It learns from the first.
+        scramble: greatest share of a picture's codes that are replaced by random ones, so that the
+            decoder learns to draw from codes that do not fit each other.
+        decoder_only: leave encoder and codebook as --begin has them, which saves a third of the
+            time; what was encoded before stays valid.
         ema: decay of the average of the weights, which is what is kept.
         fuse: compile encoder and decoder first (a minute or two, then twice as fast on a CPU).
         evaluate_every: steps between evaluations.
         seed: of everything random.
         device: auto, cpu, cuda...
     """
+    from guidegen.errors import ConfigError
     from guidegen.training.vqgan import run
     from guidegen.training.vqgan.trainer import VQGANConfig
 
+    if decoder_only and begin is None:
+        raise ConfigError(
+            "an encoder has to be there already: name it with --begin", field="decoder_only"
+        )
+    plain = plain_steps if begin or plain_steps is not None else 300
     config = VQGANConfig(
-        steps=steps, plain_steps=plain_steps, early_share=early_share, batch=batch, lr=lr,
-        ema=ema, compile=fuse,
+        steps=steps, plain_steps=plain, early_share=early_share, batch=batch, lr=lr,
+        adversarial=adversarial, adversarial_from=adversarial_from, scramble=scramble,
+        decoder_only=decoder_only, ema=ema, compile=fuse,
     )  # fmt: skip
     scores = run.run(
-        data, out, clip_folder=clip, state_file=state or out.with_name(f"{out.name}.state.pt"),
-        config=config, n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every,
-        seed=seed, device=device,
+        data, out, clip_folder=clip, begin=begin,
+        state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
+        n_embed=n_embed, embed_dim=embed_dim, evaluate_every=evaluate_every, seed=seed,
+        device=device,
     )  # fmt: skip
     for line in scores:
         print(line)

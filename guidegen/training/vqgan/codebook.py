@@ -92,3 +92,26 @@ def lookup(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     codes = nearest(rows, codebook)
     n, _, h, w = z.shape
     return F.embedding(codes, codebook).view(n, h, w, -1).permute(0, 3, 1, 2).detach(), codes
+
+
+def scrambled(codes: Tensor, codebook: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Replace some cells of [n, C, h, w] by random rows of the codebook [K, C].
+
+    A decoder that has learned to undo this draws what most cells say, also where the codes come
+    from a search and not from an encoder.
+
+    Args:
+        codes: quantised latents.
+        codebook: what the replacements are drawn from, evenly.
+        share: of a picture's cells that are replaced at most; half of the pictures are spared.
+        rng: on the CPU.
+
+    Source: the idea is that of Yang et al. 2025 (arXiv:2507.15856), who add noise instead.
+    """
+    n, _, h, w = codes.shape
+    shares = share * (2 * torch.rand(n, 1, 1, 1, generator=rng) - 1).clamp(min=0)
+    hit = torch.rand(n, 1, h, w, generator=rng) < shares
+    drawn = torch.randint(len(codebook), (n, h, w), generator=rng).to(codes.device)
+    return torch.where(
+        hit.to(codes.device), F.embedding(drawn, codebook).permute(0, 3, 1, 2), codes
+    )

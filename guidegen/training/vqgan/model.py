@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from guidegen.errors import WeightsError
+from guidegen.weights.fit import require_fit
 from guidegen.weights.reference import TamingVQGAN
 from guidegen.weights.store import CONFIG, MODEL, SOURCE, sha256_file
 
@@ -48,6 +51,27 @@ class VQGAN(TamingVQGAN):
         z = self.quant_conv(self.encoder(images * 2 - 1))
         quantised, _, (_, _, codes) = self.quantize(z)
         return (self.decoder(self.post_quant_conv(quantised)) + 1) / 2, codes
+
+
+def load(folder: Path) -> VQGAN:
+    """The float32 model of a folder that `save` wrote.
+
+    Raises:
+        WeightsError: there is none, or its files do not fit each other.
+    """
+    path = folder / MODEL
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        model = VQGAN(config["ddconfig"], n_embed=config["n_embed"], embed_dim=config["embed_dim"])
+        state = load_file(path)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{folder}: no VQGAN that this command wrote ({type(error).__name__}: {error}); "
+            f"it needs {CONFIG} and {MODEL}"
+        ) from error
+    require_fit(path, state, {name: tensor.shape for name, tensor in model.state_dict().items()})
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return model
 
 
 def save(model_state: dict[str, Tensor], config: dict[str, Any], folder: Path) -> str:

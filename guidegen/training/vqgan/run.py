@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from guidegen.training.clip import model as clip
 from guidegen.training.data import scenes
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
 from guidegen.training.progress import running_means
 from guidegen.training.vqgan.codebook import perplexity
 from guidegen.training.vqgan.loss import PerceptualLoss
-from guidegen.training.vqgan.model import SMALL, VQGAN, reconstruct, save, save_source
+from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
 from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
+from guidegen.weights.open_clip_weights import load_folder
 from guidegen.weights.store import embedded
 
 log = logging.getLogger(__name__)
 
+SPELLED = (
+    "early_share", "batch", "lr", "adversarial", "adversarial_from", "scramble", "decoder_only",
+    "ema",
+)  # fmt: skip
+"""Settings that the command line has under the same name."""
 PICTURES = 64  # of each kind that the figures are taken from
 
 
@@ -76,6 +81,7 @@ def run(
     out: Path,
     *,
     clip_folder: Path | None,
+    begin: Path | None = None,
     state_file: Path,
     config: VQGANConfig,
     n_embed: int,
@@ -90,21 +96,35 @@ def run(
     records = [r for r in everything if r.split == "train"]
     source = CleanScenes(everything.images(128, records), seed=seed)
     log.info("%d pictures", len(records))
-    perceptual = PerceptualLoss(clip.load_model(clip_folder or embedded("clip"))[0].visual)
+    perceptual = PerceptualLoss(load_folder(clip_folder or embedded("clip"))[0].visual)
     torch.manual_seed(seed)
-    model = VQGAN(SMALL, n_embed=n_embed, embed_dim=embed_dim).to(where)
+    model = load(begin) if begin else VQGAN(SMALL, n_embed=n_embed, embed_dim=embed_dim)
+    model = model.to(where)
     trainer = VQGANTrainer(
         model, source.batch, perceptual.to(where), config, state_file=state_file, seed=seed
     )
     evaluator = Evaluator(everything, config.size)
+    command = spelled(config, seed=seed, begin=begin, clip=clip_folder)
     for _ in running_means(trainer.run(), done=trainer.step, total=config.steps, name="vqgan"):
         if trainer.step % evaluate_every == 0 and trainer.step < config.steps:
-            export(trainer, out, evaluator, seed)
-    return export(trainer, out, evaluator, seed)
+            export(trainer, out, evaluator, command)
+    return export(trainer, out, evaluator, command)
+
+
+def spelled(config: VQGANConfig, **arguments: object) -> str:
+    """The command line of a training: what is not as by default."""
+    named = {"steps": config.steps} | {
+        f.name: getattr(config, f.name)
+        for f in fields(config)
+        if f.name in SPELLED and getattr(config, f.name) != f.default
+    }
+    named |= {name: value for name, value in arguments.items() if value is not None}
+    flags = (f"--{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in named.items())
+    return " ".join(["python -m guidegen.training vqgan DATA OUT", *flags])
 
 
 def export(
-    trainer: VQGANTrainer, out: Path, evaluator: Evaluator, seed: int
+    trainer: VQGANTrainer, out: Path, evaluator: Evaluator, command: str
 ) -> list[Reconstruction]:
     """Write the model folder and log its figures."""
     kept = VQGAN(
@@ -119,8 +139,7 @@ def export(
         out,
         source="trained by guidegen on drawings of Apache-2.0, MIT and public-domain sources",
         licence="MIT",
-        command=f"python -m guidegen.training vqgan DATA OUT --steps {trainer.config.steps} "
-        f"--early-share {trainer.config.early_share:g} --seed {seed}",
+        command=command,
         step=trainer.step,
     )
     scores = evaluator(kept.to(trainer.device).eval())

@@ -16,7 +16,8 @@ from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.schedule import warmup_cosine
-from guidegen.training.vqgan.codebook import Codebook, lookup
+from guidegen.training.vqgan.codebook import Codebook, lookup, scrambled
+from guidegen.training.vqgan.discriminator import Adversary
 from guidegen.training.vqgan.loss import Balance
 from guidegen.training.vqgan.model import VQGAN
 
@@ -31,24 +32,34 @@ class VQGANConfig:
     """How long, how fast, and what counts.
 
     steps: of the optimiser, all of them.
-    plain_steps: how many of them, at first, go without the codebook.
+    plain_steps: how many of them, at first, go without the codebook; None where it is a trained
+        one, which is then kept.
     batch, size: pictures a step, and their side in pixels; in the first `early_share` of the steps
         it is twice as many crops of half the side, which cost half.
     lr: peak learning rate.
     perceptual, semantic: how hard these losses pull at the picture, where L1 pulls with 1.
+    adversarial: the same of a discriminator, which learns beside; 0 for none.
+    adversarial_from: step from which it pulls. It learns from the first.
+    scramble: greatest share of a picture's codes that are replaced by random ones before they are
+        decoded. Half of the pictures are spared, the others' shares are even between 0 and this.
+    decoder_only: leave encoder and codebook as they are, which saves a third of the time.
     commitment: weight of the distance between encoder outputs and their codes.
     ema: decay of the average of the weights, which is what is kept.
     compile: let torch.compile fuse encoder and decoder; twice as fast on a CPU, needs a compiler.
     """
 
     steps: int
-    plain_steps: int = 300
+    plain_steps: int | None = 300
     batch: int = 8
     size: int = 128
     early_share: float = 0.8
     lr: float = 1e-3
     perceptual: float = 0.7
     semantic: float = 0.15
+    adversarial: float = 0.0
+    adversarial_from: int = 0
+    scramble: float = 0.0
+    decoder_only: bool = False
     commitment: float = 0.25
     ema: float = 0.998
     save_every: int = 50
@@ -85,6 +96,9 @@ class VQGANTrainer(SteppedTraining):
         self.weight: Tensor = model.quantize.embedding.weight.requires_grad_(False)
         self.device = self.weight.device
         self.codebook = Codebook(self.weight)
+        if config.decoder_only:
+            model.encoder.requires_grad_(False)
+            model.quant_conv.requires_grad_(False)
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-4
@@ -92,8 +106,14 @@ class VQGANTrainer(SteppedTraining):
         warmup = min(100, config.steps // 4 + 1)
         self.schedule = LambdaLR(self.optimizer, warmup_cosine(config.steps, warmup=warmup))
         self.balance = Balance(
-            {"l1": 1.0, "perceptual": config.perceptual, "semantic": config.semantic}
+            {
+                "l1": 1.0,
+                "perceptual": config.perceptual,
+                "semantic": config.semantic,
+                "adversarial": config.adversarial,
+            }
         )
+        self.adversary = Adversary(self.device) if config.adversarial else None
         self.ema = AveragedModel(model, avg_fn=warm_average(config.ema))
         self.step = checkpoint.resume(state_file, self._state())
         self.encode: Any = model.encoder
@@ -128,12 +148,15 @@ class VQGANTrainer(SteppedTraining):
         z = self._encode(images)
         values = {}
         commit = torch.zeros((), device=self.device)
-        if self.step >= config.plain_steps:
+        if self.step >= (config.plain_steps or 0):
             quantised, codes = lookup(z.detach(), self.weight)
             commit = config.commitment * (z - quantised).square().mean()
-            # entries rest in the last tenth, so that encoder and decoder can settle on them
-            rng = self._rng() if self.step < 0.9 * config.steps else None
-            self.codebook.update(_rows(z.detach()), codes, rng)
+            if not config.decoder_only:
+                # entries rest in the last tenth, so that encoder and decoder can settle on them
+                rng = self._rng() if self.step < 0.9 * config.steps else None
+                self.codebook.update(_rows(z.detach()), codes, rng)
+            if config.scramble:
+                quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
             z = z + (quantised - z).detach()
             values = {"commit": float(commit.detach()), "codes": float(codes.unique().numel())}
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
@@ -143,6 +166,10 @@ class VQGANTrainer(SteppedTraining):
         losses = {"l1": (seen - images).abs().mean()}
         if self.perceptual is not None:
             losses["perceptual"], losses["semantic"] = self.perceptual(seen, images)
+        if self.adversary is not None:
+            values["discriminator"] = self.adversary.learn(images, seen)
+            if self.step >= config.adversarial_from:
+                losses["adversarial"] = self.adversary.judge(seen)
         ends, grads = [out], [self.balance(losses, seen)]
         if commit.requires_grad:
             ends.append(commit)
@@ -177,14 +204,16 @@ class VQGANTrainer(SteppedTraining):
         self.encode = compiled
         self.codebook.start(z, self._rng())
 
-    def _rng(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+    def _rng(self, use: int = 0) -> torch.Generator:
+        """Another for each step and use."""
+        return torch.Generator().manual_seed((self.seed + 31 * use) * 1_000_003 + self.step)
 
     def _state(self) -> dict[str, Any]:
-        return {
+        state = {
             "model": self.model, "ema": self.ema, "codebook": self.codebook,
             "optimizer": self.optimizer, "schedule": self.schedule, "balance": self.balance,
         }  # fmt: skip
+        return state if self.adversary is None else {**state, "adversary": self.adversary}
 
 
 def _rows(z: Tensor) -> Tensor:

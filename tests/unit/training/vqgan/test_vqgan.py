@@ -7,14 +7,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from guidegen.errors import ConfigError, WeightsError
 from guidegen.training.data.dataset import CaptionedImages
+from guidegen.training.image_commands import vqgan
 from guidegen.training.vqgan import codebook as codebook
 from guidegen.training.vqgan.loss import Balance
-from guidegen.training.vqgan.model import SMALL, VQGAN, reconstruct, save, save_source
+from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
 from guidegen.training.vqgan.run import Evaluator
 from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
-from guidegen.weights.store import sha256_file
+from guidegen.weights.store import embedded, sha256_file
 
 pytestmark = pytest.mark.slow
 
@@ -121,18 +123,85 @@ def test_training_starts_the_codebook_and_lowers_the_loss(pictures, tmp_path):
     assert len(run.weight.unique(dim=0)) > 1
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_happened(pictures, tmp_path):
-    whole = trainer(pictures, tmp_path / "whole.pt")
+@pytest.mark.parametrize(
+    "changes", [{}, {"adversarial": 0.5, "adversarial_from": 3, "scramble": 0.5}]
+)
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(pictures, tmp_path, changes):
+    whole = trainer(pictures, tmp_path / "whole.pt", **changes)
     list(whole.run())
-    killed = trainer(pictures, tmp_path / "killed.pt")
+    killed = trainer(pictures, tmp_path / "killed.pt", **changes)
     for _ in killed.run():
         if killed.step == 5:  # saved at 4, after the codebook's start
             break
-    resumed = trainer(pictures, tmp_path / "killed.pt")
+    resumed = trainer(pictures, tmp_path / "killed.pt", **changes)
     assert resumed.step == 4
     list(resumed.run())
     ours, theirs = whole.kept_state(), resumed.kept_state()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_discriminator_pulls_at_the_decoder_from_its_step_on(pictures, tmp_path):
+    pulled = trainer(pictures, tmp_path / "a.pt", adversarial=0.5, adversarial_from=2)
+    alone = trainer(pictures, tmp_path / "b.pt")
+    steps = zip(pulled.run(), alone.run(), strict=True)
+    for number, (with_it, without) in enumerate(steps):
+        assert "discriminator" in with_it
+        assert ("adversarial" in with_it) == (number >= 2)
+        same = all(map(torch.equal, pulled.model.parameters(), alone.model.parameters()))
+        assert same == (number < 2)
+        assert "discriminator" not in without
+
+
+def test_a_trained_codebook_is_kept_from_the_first_step(pictures, tmp_path):
+    run = trainer(pictures, tmp_path / "state.pt", plain_steps=None, steps=1)
+    before = run.weight.clone()
+    (losses,) = run.run()
+    assert losses["codes"] > 1
+    # moving averages take a hundredth of a step, k-means would have moved every entry
+    assert (run.weight - before).norm() < 0.05 * before.norm()
+
+
+def test_only_the_decoder_trains_if_that_is_asked_for(pictures, tmp_path):
+    settings = {"plain_steps": None, "decoder_only": True, "scramble": 0.5, "adversarial": 0.3}
+    run = trainer(pictures, tmp_path / "state.pt", **settings)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    list(run.run())
+    changed = {k for k, v in run.kept_state().items() if not torch.equal(v, before[k])}
+    assert {name.split(".")[0] for name in changed} == {"decoder", "post_quant_conv"}
+
+
+def test_a_saved_model_is_begun_from(shapes, tmp_path):
+    model = tiny(seed=1)
+    save(model.state_dict(), model.config, tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.config == model.config
+    ours = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
+    assert all(torch.equal(ours[name], tensor) for name, tensor in again.state_dict().items())
+    (tmp_path / "m/config.json").write_text(json.dumps({**model.config, "n_embed": 17}))
+    with pytest.raises(WeightsError, match="1 misshapen"):
+        load(tmp_path / "m")
+    with pytest.raises(WeightsError, match="no VQGAN that this command wrote"):
+        load(tmp_path / "nowhere")
+
+
+def test_the_command_goes_on_from_a_model_with_another_tower(shapes, tmp_path):
+    model = tiny(seed=1)
+    save(model.state_dict(), model.config, tmp_path / "m")
+    vqgan(
+        shapes, tmp_path / "out", begin=tmp_path / "m", clip=embedded("robust"), steps=1, batch=1,
+        early_share=0.0, adversarial=0.3, scramble=0.5, decoder_only=True, fuse=False, device="cpu",
+    )  # fmt: skip
+    source = json.loads((tmp_path / "out/source.json").read_text())
+    assert "--scramble 0.5 --decoder-only --seed 0" in source["command"]
+    before, after = load(tmp_path / "m").state_dict(), load(tmp_path / "out").state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert "decoder" in changed
+    assert "encoder" not in changed
+
+
+def test_a_decoder_alone_needs_an_encoder_to_begin_from(tmp_path):
+    with pytest.raises(ConfigError, match="--begin"):
+        vqgan(tmp_path, tmp_path / "out", decoder_only=True)
 
 
 def test_the_file_has_tamings_layout_and_its_digest(tmp_path):
