@@ -10,7 +10,7 @@ _SOURCE = (
     "VQGAN, Esser et al. 2021 (arXiv:2012.09841); VQGAN-CLIP, Crowson et al. 2022 (2204.08583)"
 )
 _UNSTATED = "weights: not stated"
-STARTS = ("codes", "noise", "gradient", "plain")
+STARTS = ("codes", "smooth", "noise", "gradient", "plain")
 SMALLEST, LARGEST = 64, 2048
 
 
@@ -54,9 +54,12 @@ def card(
         options={
             "start": Option(
                 "codes",
-                "random codes, or an encoded picture: noise, gradient or plain (one colour)",
+                "random codes, smooth ones, or an encoded picture: noise, gradient, plain (colour)",
                 choices=STARTS,
-            )
+            ),
+            "scales": Option(
+                1, "grids of latents that are summed, each half as fine as the last", low=1, high=6
+            ),
         },
     )
 

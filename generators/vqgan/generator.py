@@ -5,13 +5,15 @@ Taming-transformers' modules with the latents, quantisation and constraint of VQ
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from generators.vqgan.modules import VQModules, load, workload
 from generators.vqgan.quantise import codes_of, embed, quantise
-from generators.vqgan.starts import random_codes, random_picture
+from generators.vqgan.scales import FINEST, Scales
+from generators.vqgan.starts import SMOOTH, random_codes, random_picture
 from guidegen.backend import GeneratorInfo
 from guidegen.errors import ConfigError
 from guidegen.interfaces import Images, Latents, Preference, Vocabulary
@@ -22,6 +24,8 @@ from guidegen.weights.store import Stored, stored
 
 class VQGAN:
     """Latents: `z` [B, C, h, w], before quantisation; a picture is f·h x f·w pixels.
+
+    With the option `scales`, `z` is the finest of several grids that are summed; see `Scales`.
 
     Decoding takes the nearest codebook row of each cell and passes the gradient straight through.
     Quantiser and latents are float32 whatever the precision of the convolutions.
@@ -41,7 +45,7 @@ class VQGAN:
         size: tuple[int, int],
         device: str,
         precision: str = "auto",
-        options: Mapping[str, object],
+        options: Mapping[str, Any],
     ) -> None:
         self.info, self.size, self.device = info, size, torch.device(device)
         self.digest = model.sha256
@@ -62,6 +66,7 @@ class VQGAN:
                 f"not {size[1]}x{size[0]}"
             )
         self.grid = (size[0] // self.factor, size[1] // self.factor)
+        self.scales = Scales(self.grid, options["scales"])
         self.modules: VQModules = (
             modules.cast(self.dtype).to(self.device).to(memory_format=torch.channels_last)
         )
@@ -79,28 +84,38 @@ class VQGAN:
         preference: Sequence[Preference] | None = None,
     ) -> Latents:
         """Random codes, or an encoded picture: what the option `start` says."""
-        if self.start == "codes":
-            codes = [random_codes(len(self.codebook), self.grid, rng) for rng in rngs[:batch]]
-            return {"z": embed(torch.stack(codes).to(self.device), self.codebook).contiguous()}
+        if self.start in ("codes", "smooth"):
+            grid = self.grid if self.start == "codes" else self.scales.coarser(SMOOTH)
+            codes = [random_codes(len(self.codebook), grid, rng) for rng in rngs[:batch]]
+            z = embed(torch.stack(codes).to(self.device), self.codebook)
+            if grid != self.grid:
+                z = quantise(self.scales.enlarged(z), self.codebook, self._squares)
+            return self.scales.split(z.contiguous())
         pictures = [random_picture(self.start, self.size, rng) for rng in rngs[:batch]]
         return self.encode(torch.stack(pictures))
 
     def decode(self, latents: Latents, *, size: tuple[int, int] | None = None) -> Images:
         """Pictures at this generator's size; another `size` is an antialiased resampling."""
-        z = latents["z"]
+        z = self.scales.total(latents)
         # on a CPU a kernel's order of summation depends on the batch, and one by one costs the same
         parts = z.split(1) if self.device.type == "cpu" else (z,)
         images = torch.cat([self._decode(part) for part in parts])
         return resize(images, size or self.size)
 
     def constrain_(self, latents: Latents) -> None:
-        """Keep every channel within the codebook's smallest and largest value."""
-        z = latents["z"]
-        z.data.copy_(z.data.maximum(self._low).minimum(self._high))
+        """Keep every channel within the codebook's smallest and largest value.
+
+        Of several grids that is their sum, and the finest gives way.
+        """
+        with torch.no_grad():
+            z = self.scales.total(latents)
+            inside = z.maximum(self._low).minimum(self._high)
+        finest = latents[FINEST].data
+        finest.copy_(inside) if not self.scales.coarse else finest.add_(inside - z)
 
     def prior(self, latents: Latents) -> Tensor:
         """None."""
-        return torch.zeros(len(latents["z"]), device=self.device)
+        return torch.zeros(len(latents[FINEST]), device=self.device)
 
     @torch.no_grad()
     def encode(self, images: Images) -> Latents:
@@ -110,7 +125,7 @@ class VQGAN:
         """
         images = resize(images.to(self.device), self.size)
         parts = images.split(1) if self.device.type == "cpu" else (images,)
-        return {"z": torch.cat([self._encode(part) for part in parts]).contiguous()}
+        return self.scales.split(torch.cat([self._encode(part) for part in parts]).contiguous())
 
     def _decode(self, z: Tensor) -> Images:
         quantised = quantise(z, self.codebook, self._squares)
@@ -135,7 +150,7 @@ def build(
     size: tuple[int, int],
     device: str,
     precision: str,
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
 ) -> VQGAN:
     """Entry point; see `guidegen.backend.Backend`.
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+SMOOTH = 4  # sides, in codes, of what one random code is drawn for where they start smooth
+
 
 def random_codes(n: int, grid: tuple[int, int], rng: torch.Generator) -> Tensor:
     """One of `n` codes for each cell, evenly: int [h, w]."""

@@ -1,8 +1,10 @@
-"""Which device training runs on."""
+"""Which device training runs on, and in which arithmetic."""
 
 from __future__ import annotations
 
 import torch
+
+from guidegen.precision import autocast, has_bf16
 
 
 def choose(name: str) -> torch.device:
@@ -10,3 +12,8 @@ def choose(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+def bf16_where_quick(device: torch.device) -> torch.autocast:
+    """Autocast to bf16; off where the device only emulates it, which is slower than float32."""
+    return autocast(device, torch.bfloat16 if has_bf16(device) else torch.float32)

@@ -47,7 +47,7 @@ def own_store(tmp_path, monkeypatch):
 def load(name, size=SIZE, precision="fp32", start="codes"):
     return backends()["vqgan"].load(
         name.removeprefix("vqgan/"),
-        size=size, device="cpu", precision=precision, options={"start": start},
+        size=size, device="cpu", precision=precision, options={"start": start, "scales": 1},
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from guidegen.training.clip import tower
+from guidegen.training.device import bf16_where_quick
 
 
 class PerceptualLoss(nn.Module):
@@ -50,7 +51,7 @@ class PerceptualLoss(nn.Module):
     def _features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         x = ((images - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)
         maps = []
-        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        with bf16_where_quick(x.device):
             for i, stage in enumerate(self.stages):
                 x = stage(x)
                 if i in self.taken:

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
+from guidegen.training.device import bf16_where_quick
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.schedule import warmup_cosine
 from guidegen.training.vqgan.codebook import Codebook, lookup, scrambled
@@ -159,7 +160,7 @@ class VQGANTrainer(SteppedTraining):
                 quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
             z = z + (quantised - z).detach()
             values = {"commit": float(commit.detach()), "codes": float(codes.unique().numel())}
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with bf16_where_quick(self.device):
             out = self.decode(self.model.post_quant_conv(z))
         out = (out.float() + 1) / 2
         seen = out.detach().requires_grad_(True)
@@ -190,7 +191,7 @@ class VQGANTrainer(SteppedTraining):
         )
 
     def _encode(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with bf16_where_quick(self.device):
             z: Tensor = self.model.quant_conv(self.encode(images * 2 - 1))
         return z.float()
 
