@@ -16,8 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from generators.collage.backdrops import BACKDROPS, paint_backdrop
 from generators.collage.layout import EMPTY, lay_out
 from generators.collage.patches import Atlas
+from generators.collage.prior import (
+    backdrop_prior,
+    dye_prior,
+    objects_prior,
+    surroundings_prior,
+)
 from guidegen.backend import GeneratorInfo
 from guidegen.interfaces import Images, Latents, Preference
 from guidegen.weights.store import embedded
@@ -25,17 +32,8 @@ from guidegen.weights.store import embedded
 SLOTS = 6
 _WORK_SIDE = 192
 
-# Weights of the prior, in the units of CLIP's spherical distance. Of one picture the mean of that
-# over 8 cutouts has a standard deviation of about 0.02, through other views alone. So what costs a
-# hundredth is a matter of taste that a prompt can outweigh, and what costs a tenth hardly happens.
-_DYE = 0.02  # what one fully dyed object costs: drawings have colours of their own
-_COLOURFUL = 0.06  # a fully saturated backdrop
-_DARK = 0.04  # a black backdrop
-_UNBALANCED = 0.15  # 0.04 for objects whose middle lies halfway to the edge
-_OUTSIDE = 2.0  # 0.02 for a tenth of the shorter side beyond the edge, 0.18 for three tenths
-_SMALL = 0.4  # 0.19 for an object of half the side that it should have
-_TURNED = 0.06  # an object turned by 30 degrees
-_OVERLAP = 0.4  # an object that lies wholly before another
+_MARGIN = 0.97  # how far a drawing may reach towards the edge of the picture
+_UPRIGHT = 0.4  # largest angle, in units of 30 degrees
 
 
 class Collage:
@@ -49,9 +47,11 @@ class Collage:
     tint [B, S, 3]      colour of the dye, logits
     dye [B, S]          how much of it, logit
     backdrop [B, 2, 3]  colour at the top and at the bottom, logits
+    land [B]            1 where these meet at a horizon, 0 where one slowly becomes the other
     pinned [B]          1 where the prompt names the backdrop, which then stays as it is
     patch [B, S]        index into the atlas, or -1 for an empty slot
     phrase [B, S]       the phrase of the prompt that the slot stands for
+    behind [B, S]       1 for surroundings: they may be cut by the edge and hidden by objects
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Collage:
         scale = min(1.0, _WORK_SIDE / shorter)
         self.work_size = (round(size[0] * scale), round(size[1] * scale))
         self._groups = [entry.group for entry in atlas.entries]
+        self._palette = torch.sigmoid(torch.tensor([each.colours for each in BACKDROPS]))
 
     def init(
         self,
@@ -86,6 +87,7 @@ class Collage:
             rng,
             wanted,
             groups=self._groups,
+            shape=self.vocabulary.shape,
             wears=self.vocabulary.wears,
             slots=SLOTS,
             aspect=self.size[1] / self.size[0],
@@ -113,10 +115,9 @@ class Collage:
         self, latents: Latents, b: int, size: tuple[int, int], mode: str = "bilinear"
     ) -> Images:
         height, width = size
-        top, bottom = self._backdrop(latents, b).unbind(0)
-        # a steeper middle than a straight ramp: reads as sky and ground
-        ramp = torch.sigmoid(torch.linspace(-4, 4, height, device=top.device)).view(1, height, 1)
-        canvas = top.view(3, 1, 1) * (1 - ramp) + bottom.view(3, 1, 1) * ramp
+        # runs of older versions have no land
+        land = "land" in latents and bool(latents["land"][b])
+        canvas = paint_backdrop(self._backdrop(latents, b), land, height)
         canvas = canvas.expand(3, height, width)[None]
         for s, index in enumerate(latents["patch"][b].tolist()):
             if index != EMPTY:
@@ -161,60 +162,64 @@ class Collage:
         return torch.cat([(1 - dye) * layer[:, :3] + dye * dyed, alpha], 1)
 
     def constrain_(self, latents: Latents) -> None:
-        """Objects stay on the canvas, 12 % to 165 % of its side, nearly upright; scenes fill it."""
-        for value, bound in ((latents["place"], 1.6), (latents["angle"], 1.0)):
-            value.data.clamp_(-bound, bound)
+        """Objects stay whole, at least 12 % of the side, nearly upright; scenes fill the canvas."""
+        latents["place"].data.clamp_(-1.6, 1.6)
+        latents["angle"].data.clamp_(-_UPRIGHT, _UPRIGHT)
         latents["scale"].data.clamp_(-2.1, 0.5)
         for name in ("tint", "dye", "backdrop"):
             latents[name].data.clamp_(-4, 4)
+        behind = latents["behind"].tolist()
         for b, patches in enumerate(latents["patch"].tolist()):
             for s, index in enumerate(patches):
-                if index != EMPTY and self._groups[index] == "scene":
+                if index == EMPTY:
+                    continue
+                if self._groups[index] == "scene":
                     latents["place"].data[b, s] = 0
                     latents["angle"].data[b, s] = 0
                     latents["scale"].data[b, s] = math.log(self._cover(index))
+                elif behind[b][s]:
+                    latents["angle"].data[b, s] = 0
+                    for axis, edge in enumerate(self._edges()):
+                        latents["place"].data[b, s, axis].clamp_(-edge, edge)
+                else:
+                    self._keep_inside_(latents, b, s, index)
+
+    def _keep_inside_(self, latents: Latents, b: int, s: int, index: int) -> None:
+        """Shrink and move a drawing until all of it is in the picture."""
+        shape, edges = self.vocabulary.shape(index), self._edges()
+        largest = min(_MARGIN * edge / half for edge, half in zip(edges, shape, strict=True))
+        scale = latents["scale"].data[b, s].clamp_(max=math.log(largest))
+        side = math.exp(float(scale))
+        for axis, (edge, half) in enumerate(zip(edges, shape, strict=True)):
+            room = max(edge - side * half, 0.0)
+            latents["place"].data[b, s, axis].clamp_(-room, room)
+
+    def _edges(self) -> tuple[float, float]:
+        """Half the picture's width and height, in units of half its shorter side."""
+        shorter = min(self.size)
+        return self.size[1] / shorter, self.size[0] / shorter
 
     def _cover(self, index: int) -> float:
-        """Side at which a patch fills the canvas, in units of its shorter side."""
+        """Side at which a patch fills the canvas, round corners and all, in its shorter sides."""
         half_x, half_y = self.vocabulary.shape(index)
         shorter = min(self.size)
-        return 1.02 * max(self.size[1] / shorter / half_x, self.size[0] / shorter / half_y)
+        return 1.08 * max(self.size[1] / shorter / half_x, self.size[0] / shorter / half_y)
 
     def prior(self, latents: Latents) -> Tensor:
-        """Objects inside the canvas, apart from each other, not too small, little dye; [B]."""
+        """Objects upright, apart from each other and not too small, little dye; [B]."""
         return torch.stack([self._prior(latents, b) for b in range(_len(latents))])
 
     def _prior(self, latents: Latents, b: int) -> Tensor:
-        place, scale = latents["place"][b], latents["scale"][b]
-        loss = _DYE * torch.sigmoid(latents["dye"][b]).sum()
-        # quiet, light backdrops, unless the words ask for others
-        backdrop = self._backdrop(latents, b)
-        chroma = backdrop.amax(1) - backdrop.amin(1)
-        loss = loss + _COLOURFUL * chroma.square().mean()
-        loss = loss + _DARK * (1 - backdrop.mean()).square()
-        patches = latents["patch"][b].tolist()
-        objects = [
-            (s, i) for s, i in enumerate(patches) if i != EMPTY and self._groups[i] != "scene"
-        ]
-        half = {s: scale[s].exp() * scale.new_tensor(self.vocabulary.shape(i)) for s, i in objects}
-        shorter = min(self.size)
-        edge = place.new_tensor([self.size[1] / shorter, self.size[0] / shorter])
-        # objects share the canvas: one alone fills most of it
-        least = math.log(0.8) - 0.5 * math.log(max(len(objects), 1))
-        if objects:
-            # CLIP's crops do not mind where things are; people like them balanced about the middle
-            loss = loss + _UNBALANCED * place[[s for s, _ in objects]].mean(0).square().sum()
-        for n, (s, _) in enumerate(objects):
-            outside = F.relu(place[s].abs() + 0.95 * half[s] - edge)
-            loss = loss + _OUTSIDE * outside.square().sum()
-            loss = loss + _SMALL * F.relu(least - scale[s]).square()
-            loss = loss + _TURNED * latents["angle"][b, s].square()
-            for other, _ in objects[:n]:
-                reach = 0.8 * (half[s] + half[other])
-                overlap = F.relu(reach - (place[s] - place[other]).abs())
-                smaller = torch.minimum(half[s].prod(), half[other].prod())
-                loss = loss + _OVERLAP * overlap.prod() / (4 * smaller).clamp(min=1e-3)
-        return loss
+        row = {name: value[b] for name, value in latents.items()}
+        placed = {
+            s: self.vocabulary.shape(index)
+            for s, index in enumerate(row["patch"].tolist())
+            if index != EMPTY and self._groups[index] != "scene"
+        }
+        loss = dye_prior(row) + objects_prior(row, placed)
+        loss = loss + surroundings_prior(row, placed, self._edges())
+        palette = None if row["pinned"] else self._palette
+        return loss + backdrop_prior(self._backdrop(latents, b), palette)
 
     def propose(
         self, latents: Latents, *, rngs: Sequence[torch.Generator], preference: Sequence[Preference]
@@ -240,7 +245,8 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
     slot = used[int(torch.randint(0, len(used), (1,), generator=rng))]
     pick = int(torch.randint(0, 2**31, (1,), generator=rng))
     if kind == 0:
-        row["backdrop"][:] = fresh["backdrop"].to(row["backdrop"])
+        for name in ("backdrop", "land"):
+            row[name].copy_(fresh[name])
     elif kind in (1, 2):
         # another drawing for the same phrase
         same = (fresh["phrase"] == row["phrase"][slot].cpu()) & (fresh["patch"] != EMPTY)
@@ -248,6 +254,7 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
         if options:
             other = options[pick % len(options)]
             row["patch"][slot] = fresh["patch"][other]
+            row["behind"][slot] = fresh["behind"][other].to(row["behind"])
             if kind == 2:  # laid where the fresh picture has it
                 for name in ("place", "scale", "angle"):
                     row[name][slot] = fresh[name][other].to(row[name])
@@ -259,7 +266,7 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
         row["scale"][slot] += 0.6 * (pick % 2) - 0.3
     elif len(used) > 1:
         other = used[pick % len(used)]
-        for value in (v for k, v in row.items() if k not in ("backdrop", "pinned")):
+        for value in (v for k, v in row.items() if k not in ("backdrop", "land", "pinned")):
             value[[slot, other]] = value[[other, slot]]
 
 

@@ -2,56 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 
+from generators.collage.backdrops import DYES, HORIZON, draw_backdrop
+from generators.collage.things import Thing, below, choose_things, signed
 from guidegen.interfaces import Latents, Phrase, Preference
 
-_TOP = 6  # patches of each phrase that are drawn from
 EMPTY = -1  # of a slot without a patch
+# Where things stand, down the picture from -1 to 1.
+_FOOT = 0.78  # of what stands in front
+_FAR_FOOT = 0.4  # of surroundings
+_HIGH = -0.56  # middle of what is in the sky
+_FLOATS = frozenset({"air", "clouds", "heaven", "heavens", "ocean", "sea", "sky", "space", "water"})
 
-
-def _logit(*rgb: int) -> list[float]:
-    return [math.log(p / (1 - p)) for p in (min(max(c / 255, 0.02), 0.98) for c in rgb)]
-
-
-# Top and bottom colours: day, haze, dusk, night, meadow, sea, paper, and plain colours.
-BACKDROPS = [
-    [_logit(*top), _logit(*bottom)]
-    for top, bottom in [
-        ((120, 190, 245), (225, 243, 255)),
-        ((135, 200, 250), (130, 190, 95)),
-        ((110, 190, 250), (40, 110, 190)),
-        ((250, 190, 110), (235, 110, 80)),
-        ((60, 40, 110), (235, 130, 100)),
-        ((12, 16, 50), (45, 55, 110)),
-        ((8, 8, 24), (24, 24, 48)),
-        ((250, 247, 238), (238, 230, 214)),
-        ((255, 255, 255), (240, 243, 247)),
-        ((215, 240, 220), (150, 205, 150)),
-        ((255, 225, 235), (250, 190, 210)),
-        ((205, 210, 220), (150, 158, 172)),
-        ((240, 220, 170), (222, 184, 120)),
-        ((60, 120, 225), (45, 95, 205)),
-        ((250, 215, 60), (245, 195, 35)),
-        ((70, 165, 80), (45, 130, 60)),
-        ((40, 12, 10), (150, 40, 15)),
-    ]
-]
-
-_NIGHT = [_logit(12, 16, 50), _logit(45, 55, 110)]
-
-# What a drawing is dyed in where the prompt names a colour that it has not.
-DYES = {
-    name: _logit(*rgb)
-    for name, rgb in {
-        "red": (215, 35, 35), "orange": (245, 130, 30), "yellow": (250, 210, 40),
-        "green": (50, 165, 65), "blue": (50, 110, 225), "purple": (135, 65, 190),
-        "pink": (245, 130, 180), "brown": (130, 85, 50), "black": (35, 35, 38),
-        "gray": (135, 140, 146), "white": (248, 248, 248),
-    }.items()
-}  # fmt: skip
+Spot = tuple[float, float, float]  # x, y and side, in units of half the shorter side and of it
 
 
 def lay_out(
@@ -59,6 +24,7 @@ def lay_out(
     preference: Preference | None,
     *,
     groups: Sequence[str],
+    shape: Callable[[int], tuple[float, float]],
     wears: Callable[[int, str], bool],
     slots: int,
     aspect: float,
@@ -69,36 +35,37 @@ def lay_out(
         rng: the candidate's own.
         preference: what the prompt asks for; None draws one patch evenly.
         groups: [V] where each patch belongs (see `Entry.group`).
+        shape: half extents of a patch's drawing in its square.
         wears: whether a patch is of a basic colour already.
         slots: S.
         aspect: width over height of the canvas.
     """
-    things = _things(rng, preference, groups, slots)
-    # painted from the back: what fills the canvas, then the ground, then the sky's things
-    things.sort(key=lambda thing: ("scene", "ground", "sky", "object").index(groups[thing.patch]))
+    things = choose_things(rng, preference, groups, slots)
+    # painted from the back: what fills the canvas, then the sky's things, then surroundings
+    things.sort(key=lambda thing: _depth(thing, groups))
+    inside = any(thing.behind for thing in things)
+    colours, land = draw_backdrop(rng, preference, inside=inside)
     row: Latents = {
         "place": torch.zeros(slots, 2),
         "scale": torch.full((slots,), -1.0),
         "angle": torch.zeros(slots),
         "tint": torch.zeros(slots, 3),
         "dye": torch.full((slots,), -3.0),
-        "backdrop": torch.tensor(_backdrop(rng, preference)),
+        "backdrop": torch.tensor(colours),
+        "land": torch.tensor(int(land)),
         "pinned": torch.tensor(int(preference is not None and bool(preference.backdrop))),
         "patch": torch.full((slots,), EMPTY, dtype=torch.long),
         "phrase": torch.zeros(slots, dtype=torch.long),
+        "behind": torch.zeros(slots, dtype=torch.long),
     }
-    scenes = [thing for thing in things if groups[thing.patch] == "scene"]
-    objects = [thing for thing in things if groups[thing.patch] != "scene"]
-    spots = _spots(rng, objects, groups, aspect)
-    for slot, (thing, (x, y, side)) in enumerate(
-        # a scene's side is set by `Collage.constrain_`
-        zip([*scenes, *objects], [(0.0, 0.0, 1.0)] * len(scenes) + spots, strict=True)
-    ):
+    spots = _spots(rng, things, groups, shape, aspect)
+    for slot, (thing, (x, y, side)) in enumerate(zip(things, spots, strict=True)):
         row["patch"][slot], row["phrase"][slot] = thing.patch, thing.number
+        row["behind"][slot] = int(thing.behind)
         row["place"][slot] = torch.tensor([x, y])
         row["scale"][slot] = math.log(side)
-        if slot >= len(scenes):
-            row["angle"][slot] = 0.1 * _signed(rng)
+        if groups[thing.patch] != "scene" and not thing.behind:
+            row["angle"][slot] = 0.1 * signed(rng)
         colour = thing.phrase.colour
         if colour and not wears(thing.patch, colour):
             row["tint"][slot] = torch.tensor(DYES[colour])
@@ -106,104 +73,135 @@ def lay_out(
     return row
 
 
-def _backdrop(rng: torch.Generator, preference: Preference | None) -> list[list[float]]:
-    """The colour that the prompt asks for, a little lighter at the top; or any."""
-    drawn = BACKDROPS[_below(rng, len(BACKDROPS))]
-    if preference is None or not preference.backdrop:
-        return drawn
-    if preference.backdrop == "night":
-        return _NIGHT
-    colour = DYES[preference.backdrop]
-    return [[logit + 0.4 for logit in colour], colour]
-
-
-def _below(rng: torch.Generator, n: int) -> int:
-    return int(torch.randint(0, n, (1,), generator=rng))
-
-
-def _signed(rng: torch.Generator) -> float:
-    return 2 * float(torch.rand((), generator=rng)) - 1
-
-
-@dataclass(frozen=True)
-class _Thing:
-    """A patch to paint, and the phrase (by number) that it stands for."""
-
-    patch: int
-    number: int
-    phrase: Phrase
-
-
-def _things(
-    rng: torch.Generator, preference: Preference | None, groups: Sequence[str], slots: int
-) -> list[_Thing]:
-    """Everything to paint; at most `slots`, at most one scene."""
-    if preference is None:
-        return [_Thing(_below(rng, len(groups)), 0, Phrase(""))]
-    scene = torch.tensor([group == "scene" for group in groups])
-    alone = len(preference.phrases) == 1
-    things: list[_Thing] = []
-    has_scene = False
-    for number, phrase in enumerate(preference.phrases):
-        scores = preference.scores[number].clone()
-        # surroundings may fill the canvas, and so may a prompt that is nothing but a scene
-        if has_scene or not (phrase.place or alone or phrase.relation == "below"):
-            scores[scene] = -torch.inf
-        elif phrase.place and _below(rng, 2) and bool((scores[scene] > 2.5).any()):
-            scores[~scene] = -torch.inf
-        best = scores.topk(min(_TOP, int(scores.isfinite().sum())))
-        weights = torch.softmax(best.values * 2.0, 0)
-        same = bool(_below(rng, 2))
-        patch = -1
-        for copy in range(phrase.count):
-            if copy == 0 or not same:
-                patch = int(best.indices[torch.multinomial(weights, 1, generator=rng)])
-            if scene[patch] and has_scene:
-                continue
-            has_scene |= bool(scene[patch])
-            things.append(_Thing(patch, number, phrase))
-    return things[:slots]
+def _depth(thing: Thing, groups: Sequence[str]) -> int:
+    """0 for what is furthest away."""
+    if groups[thing.patch] == "scene":
+        return 0
+    if groups[thing.patch] == "sky":
+        return 1
+    return 2 if thing.behind else 3
 
 
 def _spots(
-    rng: torch.Generator, things: list[_Thing], groups: Sequence[str], aspect: float
-) -> list[tuple[float, float, float]]:
-    """(x, y, side) of each thing, in units of the shorter side.
+    rng: torch.Generator,
+    things: list[Thing],
+    groups: Sequence[str],
+    shape: Callable[[int], tuple[float, float]],
+    aspect: float,
+) -> list[Spot]:
+    """Where each thing stands.
 
-    A thing's own place (sky, ground) and the prompt's relations (above, below) say in which third
-    of the picture it stands; the things of one third share its width.
+    Surroundings stand behind, across the whole width; of the others a thing's own place (sky) and
+    the prompt's relations (above, below) say how high it is. Things of one height share the width.
     """
     wide, high = max(aspect, 1.0), max(1 / aspect, 1.0)
-    if len(things) == 1:
-        return [(0.08 * _signed(rng) * wide, 0.08 * _signed(rng) * high, 0.8 + 0.08 * _signed(rng))]
-    levels = _levels([thing.phrase for thing in things])
-    for i, thing in enumerate(things):
-        if groups[thing.patch] == "sky":
-            levels[i] = -1
-        elif groups[thing.patch] == "ground":
-            levels[i] = 1
-    occupied = sorted(set(levels))
-    heights = {
-        level: 0.9 * ((2 * n + 1) / len(occupied) - 1) if len(occupied) > 1 else 0.0
-        for n, level in enumerate(occupied)
-    }
-    mirror = 1 if _below(rng, 2) else -1
-    spots = []
-    for i, thing in enumerate(things):
-        row = [j for j, level in enumerate(levels) if level == levels[i]]
-        across = ((2 * row.index(i) + 1) / len(row) - 1) * 0.95 * wide * mirror
-        side = min(0.98 * wide / len(row), 1.15 * high / len(occupied), 0.72)
-        if groups[thing.patch] == "ground":
-            side *= 1.35
-        if len(row) == 1:
-            across = 0.3 * _signed(rng) * wide
-        spots.append(
-            (
-                across + 0.05 * _signed(rng),
-                heights[levels[i]] * high + 0.05 * _signed(rng),
-                max(side, 0.28) * (1 + 0.1 * _signed(rng)),
-            )
-        )
+    spots: dict[int, Spot] = {}
+    behind = [i for i, thing in enumerate(things) if thing.behind]
+    front = [
+        i for i, thing in enumerate(things) if not thing.behind and groups[thing.patch] != "scene"
+    ]
+    shapes = [shape(thing.patch) for thing in things]
+    spots |= _behind(rng, behind, [groups[t.patch] == "ground" for t in things], shapes, wide, high)
+    if len(things) == 1 and front:
+        x, y = 0.08 * signed(rng) * wide, 0.08 * signed(rng) * high
+        spots[front[0]] = (x, y, 0.8 + 0.08 * signed(rng))
+    elif front:
+        floating = any(_floats(thing.phrase) for thing in things)
+        levels = _levels([things[i].phrase for i in front])
+        sky = [groups[things[i].patch] == "sky" for i in front]
+        levels = [-1 if up else level for up, level in zip(sky, levels, strict=True)]
+        for level in sorted(set(levels)):
+            row = [i for i, at in zip(front, levels, strict=True) if at == level]
+            share = _share(level, set(levels), crowded=bool(behind))
+            middle = _middle(level, set(levels))
+            if middle is None and floating:
+                middle = 0.12 if -1 in levels else -0.1
+            elif middle is None and len(set(levels)) == 1 and len(front) == len(things):
+                middle = 0.05
+            kinds = {things[i].number for i in row}
+            full = 1.2 if len(kinds) == 1 and things[row[0]].phrase.count > 2 else 0.94
+            spots |= _row(rng, row, shapes, wide, high, full, share, middle)
+    # scenes: `Collage.constrain_` sets their side
+    return [spots.get(i, (0.0, 0.0, 1.0)) for i in range(len(things))]
+
+
+def _floats(phrase: Phrase) -> bool:
+    """Whether what is there stands on no ground."""
+    return phrase.place and phrase.text.lower().split()[-1] in _FLOATS
+
+
+def _share(level: int, levels: set[int], *, crowded: bool) -> float:
+    """Largest height of a thing, in parts of the picture's."""
+    if len(levels) == 1:
+        return 0.55 if level == -1 else 0.62 if crowded else 0.72
+    if level == -1 and levels != {-1, 1}:
+        return 0.45
+    return 0.58 if level == 1 else 0.55
+
+
+def _middle(level: int, levels: set[int]) -> float | None:
+    """Middle of a row, from -1 to 1; None where its things stand on the ground."""
+    if level == -1:
+        return _HIGH
+    if level == 0 and 1 in levels:
+        return -0.28  # on top of what stands below
+    return None
+
+
+def _row(
+    rng: torch.Generator,
+    row: list[int],
+    shapes: list[tuple[float, float]],
+    wide: float,
+    high: float,
+    full: float,
+    share: float,
+    middle: float | None,
+) -> dict[int, Spot]:
+    """Things beside each other, as large as the width lets them be.
+
+    `full` is what part of it they may take; many of a kind may overlap a little.
+    """
+    width = sum(shapes[i][0] for i in row)
+    side = min(full * wide / width, share * high / max(shapes[i][1] for i in row))
+    free = 2 * 0.97 * wide - 2 * side * width
+    gap = free / (len(row) + 1) if free > 0 else free / (len(row) - 1)
+    spots: dict[int, Spot] = {}
+    left = -0.97 * wide + max(gap, 0.0)
+    # one thing alone stands anywhere near the middle
+    slip = 0.5 * gap * signed(rng) if len(row) == 1 else 0.0
+    for i in row[:: 1 if below(rng, 2) else -1]:
+        half_x = side * shapes[i][0]
+        own = side * (1 - 0.12 * float(torch.rand((), generator=rng)))
+        foot = _FOOT * high + 0.06 * signed(rng)
+        y = foot - own * shapes[i][1] if middle is None else middle * high + 0.05 * signed(rng)
+        spots[i] = (left + half_x + slip, y, own)
+        left += 2 * half_x + gap
+    return spots
+
+
+def _behind(
+    rng: torch.Generator,
+    row: list[int],
+    ground: list[bool],
+    shapes: list[tuple[float, float]],
+    wide: float,
+    high: float,
+) -> dict[int, Spot]:
+    """Surroundings: they stand at the horizon, across the whole width; ground fills it."""
+    spots: dict[int, Spot] = {}
+    for place, i in enumerate(row):
+        across = (2 * place + 1) / len(row) - 1
+        if ground[i]:
+            side = 1.15 * wide / shapes[i][0] / len(row) ** 0.75
+            foot = (_FAR_FOOT + 0.15) * high
+        else:
+            side = min(0.7 * high / shapes[i][1], 0.75 * wide / shapes[i][0])
+            side *= 1 + 0.15 * signed(rng)
+            across = across if len(row) > 1 else 0.45 * (1 if below(rng, 2) else -1)
+            foot = (_FAR_FOOT + 0.08 * signed(rng)) * high
+        x = (across + 0.06 * signed(rng)) * wide * 0.95
+        spots[i] = (x, max(foot, HORIZON) - side * shapes[i][1], side)
     return spots
 
 

@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from generators.collage.backdrops import BACKDROPS
 from guidegen.errors import WeightsError
 from guidegen.interfaces import Entry, Images
 
 THUMBNAIL = 128
+_KEYWORDS = 8  # of each patch that are read; the first say most
 
 # Where things are in a picture that holds others too, told by the last word of a patch's name.
 _SKY = frozenset(
@@ -29,7 +31,7 @@ _SKY = frozenset(
 )
 _GROUND = frozenset(
     {"hill", "hills", "mountain", "mountains", "island", "grass", "field", "road", "wave", "waves"}
-    | {"sea", "lake", "river", "beach", "desert", "meadow", "snow", "forest"}
+    | {"sea", "lake", "river", "beach", "desert", "meadow", "snow", "forest", "peaks"}
 )
 
 
@@ -73,14 +75,17 @@ class Atlas:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """One entry a patch."""
-        return tuple(
+        """One entry a patch, then one a backdrop."""
+        patches = [
             Entry(
                 record["caption"],
                 group=_group(record),
+                keywords=", ".join(record["keywords"][:_KEYWORDS]),
             )
             for record in self.records
-        )
+        ]
+        backdrops = [Entry(backdrop.name, group="backdrop") for backdrop in BACKDROPS]
+        return (*patches, *backdrops)
 
     @cached_property
     def digest(self) -> str:
@@ -88,9 +93,12 @@ class Atlas:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def thumbnails(self, indices: Sequence[int]) -> Images:
-        """The patches on light grey, [n, 3, 128, 128]."""
+        """The patches on light grey, or the backdrops, [n, 3, 128, 128]."""
         out = []
         for index in indices:
+            if index >= len(self.records):
+                out.append(BACKDROPS[index - len(self.records)].picture(THUMBNAIL))
+                continue
             texture = self.texture(index)
             small = F.interpolate(texture[None], (THUMBNAIL, THUMBNAIL), mode="area")[0]
             out.append(small[:3] + 0.92 * (1 - small[3:]))

@@ -20,11 +20,14 @@ class Entry:
 
     Attributes:
         name: what it shows, in words ("red apple", "tench").
-        group: where it belongs in a picture: "object", "scene" (fills it), "sky" or "ground".
+        group: where it belongs in a picture: "object", "scene" (fills it), "sky" or "ground"; or
+            "backdrop" (lies behind everything, and is chosen by its name alone).
+        keywords: what else it brings to mind ("lonely, sad"), read where no name fits; may be "".
     """
 
     name: str
     group: str = "object"
+    keywords: str = ""
 
 
 class Vocabulary(Protocol):

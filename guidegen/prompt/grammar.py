@@ -121,9 +121,9 @@ class Phrase:
 
     Attributes:
         text: the words, articles and numbers taken off ("red apple").
-        count: how many of it the prompt asks for, 1 to 4.
+        count: how many of it the prompt asks for, 1 to 4; a plural without a number counts as 3.
         relation: where it stands to the thing before it: "" | "above" | "below" | "behind".
-        place: it names surroundings ("in the woods", "at night") rather than an object.
+        place: it names surroundings ("in the woods", "on a beach", "at night") and no object.
         colour: the basic colour term among its words, if any; "" for none. "night" for "at night".
         backdrop: it names what is behind everything ("a blue background").
     """
@@ -157,6 +157,30 @@ _FILLER = re.compile(
     r"(?:a |an )?(?:picture|photo|photograph|drawing|painting|image|illustration|sketch) of)\s+)+",
     re.IGNORECASE,
 )
+_ONE = frozenset({"a", "an", "one", "single", "this", "that"})
+# "a cup of coffee" is one thing.
+_MEASURES = frozenset(
+    {"bag", "basket", "bottle", "bouquet", "bowl", "box", "bunch", "can", "cup", "glass", "jar"}
+    | {"loaf", "mug", "piece", "plate", "pot", "slice"}
+)
+_PAIR = re.compile(r"\b(?:a )?pair of\s+(?=(.*))", re.IGNORECASE)
+# What can be stood on or in: "on a hill" is a place, "on a chair" is not.
+_LAND = frozenset(
+    {"beach", "coast", "desert", "farm", "field", "forest", "garden", "grass", "hill", "ice"}
+    | {"island", "jungle", "lake", "lawn", "meadow", "moon", "mountain", "ocean", "park", "planet"}
+    | {"river", "road", "rock", "sand", "sea", "shore", "snow", "street", "water"}
+)
+# One thing in spite of its s.
+_SINGULAR = frozenset(
+    {"atlas", "binoculars", "bus", "canvas", "christmas", "gas", "glasses", "goggles"}
+    | {"headphones", "jeans", "lens", "mars", "news", "pajamas", "pants", "paris", "pliers"}
+    | {"scissors", "series", "shorts", "species", "sunglasses", "tights", "trousers", "venus"}
+)
+_PLURAL = frozenset(
+    {"children", "crowd", "fish", "flock", "forest", "geese", "herd", "jungle", "men", "mice"}
+    | {"people", "sheep", "women", "woodland"}
+)
+_MANY = 3
 _BACKDROP = re.compile(r"\b(background|backdrop)\b", re.IGNORECASE)
 # The basic colour terms of English (Berlin & Kay 1969) and other words for them.
 COLOURS = {
@@ -177,11 +201,18 @@ def outline(text: str, *, most: int = 5) -> tuple[Phrase, ...]:
         text: the words of one prompt part.
         most: phrases beyond this number are dropped.
     """
-    text = _FILLER.sub("", text.strip() + " ").strip() or text
+    text = _PAIR.sub(_pair, text)
+    filler = _FILLER.match(text.strip() + " ")
+    # the article stays with its noun: it tells one thing from many
+    text = text.strip()
+    if filler:
+        text = (re.sub(r"^.*\bof\s", "", filler.group()) + text[filler.end() :]).strip()
     phrases: list[Phrase] = []
     relation, position = "", 0
     for match in [*_CONNECTIVE.finditer(text), None]:
         words = text[position : match.start() if match else len(text)].strip()
+        if match and match.group(1) == "of" and words and _is_measure(words):
+            continue
         if words:
             phrases.append(_phrase(words, relation))
         if match is None:
@@ -190,24 +221,50 @@ def outline(text: str, *, most: int = 5) -> tuple[Phrase, ...]:
         relation = _CONNECTIVES.get((match.group(1) or "").lower(), "")
     phrases = [phrase for phrase in phrases if phrase.text]
     if all(phrase.backdrop for phrase in phrases):
-        return (Phrase(text.strip()),)
+        return (Phrase(_FILLER.sub("", text + " ").strip() or text),)
     return tuple(phrases[:most])
 
 
 def _phrase(words: str, relation: str) -> Phrase:
-    words = _FILLER.sub("", words.strip())
-    count = 1
+    filler = _FILLER.match(words.strip() + " ")
+    one = filler is not None and filler.group().lower().split()[-1] in _ONE
+    words = _FILLER.sub("", words.strip() + " ").strip()
+    count = 0
     for name, number in _COUNTS.items():
         if words.lower().startswith(name + " "):
             words, count = words[len(name) + 1 :], number
             break
     words = _FILLER.sub("", words + " ").strip()
+    last = words.lower().split()[-1] if words else ""
+    if last in _SINGULAR:
+        count = 1
+    elif not count:
+        count = _MANY if not one and _is_plural(last) else 1
     found = [COLOURS[word] for word in words.lower().split() if word in COLOURS]
     # "an orange" is a fruit: a colour stands before what it colours
     colour = found[0] if found and words.lower().split()[-1] not in COLOURS else ""
-    place = relation == "place"
+    place = relation == "place" or (
+        relation == "below" and (last in _LAND or last.removesuffix("s") in _LAND)
+    )
     backdrop = bool(_BACKDROP.search(words))
     if place and words.lower() in ("night", "midnight"):
         colour, backdrop = "night", True
-    relation = "" if relation in ("place", "of") else relation
+    relation = "" if place or relation == "of" else relation
     return Phrase(words, count, relation, place=place, colour=colour, backdrop=backdrop)
+
+
+def _pair(found: re.Match[str]) -> str:
+    """What "a pair of" counts: two, but one of glasses."""
+    return "" if _SINGULAR.intersection(found.group(1).lower().split()[:3]) else "two "
+
+
+def _is_measure(words: str) -> bool:
+    last = words.lower().split()[-1]
+    return last in _MEASURES or last.removesuffix("s") in _MEASURES
+
+
+def _is_plural(word: str) -> bool:
+    """Whether a noun means several things, by its ending; a rule of thumb."""
+    if word in _PLURAL:
+        return True
+    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))

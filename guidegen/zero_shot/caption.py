@@ -111,7 +111,8 @@ def read_vocabulary(given: str | Path | Sequence[str]) -> list[str]:
     known = backend.load(variant, size=(64, 64), device="cpu").vocabulary
     if known is None:
         raise ConfigError("the collage has no names; give a file of names", field="vocabulary")
-    return list(dict.fromkeys(entry.name for entry in known.entries))
+    drawings = (entry.name for entry in known.entries if entry.group != "backdrop")
+    return list(dict.fromkeys(drawings))
 
 
 def _nouns(*, usual: bool) -> list[str]:

@@ -20,10 +20,14 @@ from guidegen.ops import joined, rows
 from guidegen.prompt.grammar import Phrase, outline
 from guidegen.prompt.references import ImagePrompt
 
+_TIMES = frozenset({"night", "midnight", "evening", "morning", "noon", "day", "time"})
 # Entries whose thumbnails are encoded: those whose names fit best. Encoding all would cost a
 # CLIP forward pass per entry of the vocabulary.
 _SHORTLIST = 48
 _AT_ONCE = 16
+# A text whose best name is fewer deviations above the mean of all is no name of a thing ("red
+# apple" has 8, "joyful birthday" 5, "loneliness" 3): keywords say more, and weigh this much.
+_NAMED, _OF_KEYWORDS = 6.0, 0.7
 
 
 def rank(
@@ -31,9 +35,9 @@ def rank(
 ) -> Tensor:
     """How well each entry fits each of `n` texts or pictures.
 
-    They are compared with names, and for the best of these with thumbnails; each is standardised
-    over the vocabulary, since CLIP's text-text and text-image similarities live on different
-    scales.
+    They are compared with names, where none fits with keywords too, and for the best of these with
+    thumbnails; each is standardised over the vocabulary, since CLIP's text-text and text-image
+    similarities live on different scales.
 
     Args:
         ensemble: the CLIPs that compare.
@@ -50,7 +54,13 @@ def rank(
     for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
         bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
         scores += weight * _standardised(features @ bank.T)
-    shortlist = scores.topk(min(_SHORTLIST, len(names)), dim=1).indices
+    unnamed = scores.max(1).values < _NAMED
+    if any(entry.keywords for entry in vocabulary.entries) and bool(unnamed.any()):
+        suggested = _by_keywords(ensemble, vocabulary, [each[unnamed] for each in wanted])
+        scores[unnamed] = _standardised(scores[unnamed] + _OF_KEYWORDS * suggested)
+    drawn = torch.tensor([entry.group != "backdrop" for entry in vocabulary.entries])
+    best = scores.masked_fill(~drawn, -torch.inf)
+    shortlist = best.topk(min(_SHORTLIST, int(drawn.sum())), dim=1).indices
     unique = shortlist.unique().tolist()
     thumbnails = vocabulary.thumbnails(unique)
     if thumbnails is None:
@@ -66,6 +76,16 @@ def rank(
         columns = [column[entry] for entry in entries]
         ranked[row, entries] = scores[row, entries] + of_thumbnails[row, columns]
     return ranked
+
+
+def _by_keywords(ensemble: Ensemble, vocabulary: Vocabulary, wanted: Sequence[Tensor]) -> Tensor:
+    """How well the keywords of each entry fit features [n, d] of each perceptor: [n, V]."""
+    texts = [entry.keywords or entry.name for entry in vocabulary.entries]
+    scores = torch.zeros(len(wanted[0]), len(texts))
+    for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
+        bank = encode_vocabulary(perceptor, texts, key=vocabulary.digest).cpu()
+        scores += weight * _standardised(features @ bank.T)
+    return scores
 
 
 @torch.no_grad()
@@ -115,12 +135,18 @@ def _of_words(ensemble: Ensemble, vocabulary: Vocabulary, wanted: Sequence[str])
     phrases = tuple(phrase for phrase in named if not phrase.backdrop)
     behind = next((phrase.colour for phrase in named if phrase.backdrop), "")
     texts = [phrase.text for phrase in phrases]
-    heads = [text.split()[-1] for text in texts]
+    heads = [_head(text) for text in texts]
     all_texts = [*texts, *heads, ", ".join(wanted)]
     ranked = rank(ensemble, vocabulary, lambda p: p.encode_text(all_texts), len(all_texts))
     of_phrases, of_heads, of_whole = ranked.split([len(texts), len(texts), 1])
     scores = of_phrases + 0.4 * of_heads + 0.3 * of_whole
     return Preference(phrases, _standardised(scores), behind)
+
+
+def _head(text: str) -> str:
+    """The noun that a phrase is about: its last word, but "christmas night" is about Christmas."""
+    *_, last = text.split()
+    return text if last.lower() in _TIMES else last
 
 
 def _of_pictures(ensemble: Ensemble, vocabulary: Vocabulary, candidate: Candidate) -> Preference:

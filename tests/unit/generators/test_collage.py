@@ -116,3 +116,93 @@ def test_a_broken_atlas_is_refused_in_one_line(tmp_path):
     with pytest.raises(WeightsError, match="reinstall") as caught:
         Atlas(path)
     assert "\n" not in str(caught.value)
+
+
+def boxes(collage, latents):
+    """Half extents beyond which a drawing reaches: [x, y] of each slot, in half shorter sides."""
+    for s, index in enumerate(latents["patch"][0].tolist()):
+        if index != EMPTY and collage.vocabulary.entries[index].group != "scene":
+            half = latents["scale"][0, s].exp() * torch.tensor(collage.vocabulary.shape(index))
+            yield s, latents["place"][0, s].abs() + half
+
+
+def test_objects_stay_whole_wherever_the_gradient_takes_them(collage):
+    latents, _ = picture(collage, "a dog and a cat and a horse")
+    for value in (latents["place"], latents["scale"], latents["angle"]):
+        value += 0.9
+    collage.constrain_(latents)
+    reaches = [reach for _, reach in boxes(collage, latents)]
+    assert len(reaches) == 3
+    assert max(float(reach.max()) for reach in reaches) <= 1.001
+    assert float(latents["angle"].abs().max()) <= 0.4001
+
+
+def test_surroundings_stand_behind_and_across_the_picture(collage):
+    for seed in range(4):
+        latents, names = picture(collage, "a house in the three pine tree", seed)
+        assert names[:4] == ["pine tree"] * 3 + ["house"]
+        assert latents["behind"][0].tolist() == [1, 1, 1, 0, 0, 0]
+        across = latents["place"][0, :3, 0]
+        assert across.max() - across.min() > 1
+        bottom = {
+            s: float(latents["place"][0, s, 1])
+            + float(latents["scale"][0, s].exp())
+            * collage.vocabulary.shape(int(latents["patch"][0, s]))[1]
+            for s in range(4)
+        }
+        assert bottom[3] > max(bottom[s] for s in range(3))
+
+
+def test_what_is_alone_is_no_surroundings(collage):
+    latents, names = picture(collage, "a mountain")
+    assert names[0] == "mountain"
+    assert latents["behind"].sum() == 0
+
+
+def suits(collage, text, **names):
+    """The drawn backdrops of a prompt to which some backdrops' names, by part, fit so well."""
+    asked = asks(collage, text)
+    for column, entry in enumerate(collage.vocabulary.entries):
+        for part, score in names.items():
+            if entry.group == "backdrop" and part in entry.name:
+                asked.scores[:, column] = score
+    rngs = [torch.Generator().manual_seed(seed) for seed in range(8)]
+    return collage.init(8, rngs=rngs, preference=[asked] * 8)
+
+
+def test_a_backdrop_suits_the_words(collage):
+    found = suits(collage, "a dog", desert=3.0, fog=2.5, winter=0.5)
+    ends = {tuple(row) for row in found["backdrop"].sigmoid().mul(255).round().int()[:, 1].tolist()}
+    assert ends == {(225, 170, 95), (150, 158, 172)}
+    assert set(found["land"].tolist()) == {0, 1}
+
+
+def test_words_that_name_no_backdrop_get_a_light_one(collage):
+    found = suits(collage, "a dog", desert=1.0)
+    assert found["backdrop"].sigmoid().mean() > 0.7
+    assert found["land"].sum() == 0
+
+
+def test_surroundings_stand_on_land_whatever_the_words_say(collage):
+    assert suits(collage, "a dog in the pine tree")["land"].all()
+
+
+def test_land_begins_at_a_horizon(collage):
+    latents = suits(collage, "a dog", desert=3.0)
+    latents["patch"][:] = EMPTY
+    steps = collage.decode(latents)[0, 2, :, 0].diff().abs()
+    assert steps.argmax() / len(steps) == pytest.approx(0.6, abs=0.02)
+    latents["land"][:] = 0
+    assert collage.decode(latents)[0, 2, :, 0].diff().abs().max() < steps.max() / 4
+
+
+def test_a_mood_is_said_by_several_drawings(collage):
+    asked = asks(collage, "a broken heart")
+    near = {"broken heart", "crying face", "empty nest"}
+    for column, entry in enumerate(collage.vocabulary.entries):
+        if entry.name in near:
+            asked.scores[:, column] = 8.0
+    latents = collage.init(1, rngs=[torch.Generator().manual_seed(0)], preference=[asked])
+    names = [collage.vocabulary.entries[i].name for i in latents["patch"][0].tolist() if i >= 0]
+    assert len(names) == 3
+    assert set(names) <= near

@@ -77,7 +77,7 @@ def test_any_prompt_survives_being_written_and_read():
 def test_outline_finds_the_things():
     assert outline("a lonely house in the woods") == (
         Phrase("lonely house"),
-        Phrase("woods", place=True),
+        Phrase("woods", count=3, place=True),
     )
     assert outline("two cats under a big moon")[0] == Phrase("cats", count=2)
 
@@ -133,6 +133,38 @@ def test_only_the_last_two_numbers_are_no_text():
 )
 def test_a_colour_stands_before_what_it_colours(text, phrase):
     assert outline(text) == (phrase,)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("palm trees", 3),
+        ("the woods", 3),
+        ("a forest", 1),
+        ("forest", 3),
+        ("a dog runs", 1),
+        ("grass", 1),
+        ("an octopus", 1),
+        ("scissors", 1),
+        ("two birds", 2),
+        ("a pair of red shoes", 2),
+        ("a pair of glasses", 1),
+    ],
+)
+def test_a_plural_asks_for_several(text, count):
+    (phrase,) = outline(text)
+    assert phrase.count == count
+    assert "pair" not in phrase.text
+
+
+@pytest.mark.parametrize("text", ["cup of coffee", "slice of pizza", "bouquet of flowers"])
+def test_a_measure_and_its_contents_are_one_thing(text):
+    assert outline(f"a {text}") == (Phrase(text),)
+
+
+def test_what_one_stands_on_is_a_place_if_it_is_land():
+    assert outline("a house on a green hill")[1] == Phrase("green hill", place=True, colour="green")
+    assert outline("a cat on a chair")[1] == Phrase("chair", relation="below")
 
 
 @pytest.mark.parametrize("hour", ["night", "Midnight"])

@@ -60,6 +60,33 @@ def test_thumbnails_tell_drawings_of_one_name_apart():
     assert sorted(vocabulary.looked_at) == [0, 1, 2]
 
 
+def keyworded(named, suggested):
+    """Sixty blue things; one is named red, another one's keywords are."""
+    vocabulary = Colours([RED if n == named else BLUE for n in range(60)])
+    vocabulary.entries = [
+        Entry(entry.name, keywords=RED if n == suggested else BLUE)
+        for n, entry in enumerate(vocabulary.entries)
+    ]
+    return vocabulary
+
+
+def test_keywords_decide_where_no_name_fits_and_only_there():
+    assert rank(ONE, keyworded(named=None, suggested=7), red, 1)[0].argmax() == 7
+    assert torch.equal(
+        rank(ONE, keyworded(named=3, suggested=7), red, 1),
+        rank(ONE, keyworded(named=3, suggested=9), red, 1),
+    )
+
+
+def test_backdrops_are_ranked_by_name_and_never_looked_at():
+    vocabulary = Colours([BLUE, GREEN, RED, PINK], [BLUE, GREEN, RED, PINK])
+    vocabulary.entries[2:] = [Entry(RED, group="backdrop"), Entry(PINK, group="backdrop")]
+    scores = rank(ONE, vocabulary, red, 1)[0]
+    assert sorted(vocabulary.looked_at) == [0, 1]
+    assert scores[2] > scores[3]
+    assert scores[:2].min() > scores[2]
+
+
 def test_only_the_best_names_are_looked_at():
     names = [f"{i / 200:.3f},0.1,0.1" for i in range(200)]
     vocabulary = Colours(names, names)
@@ -78,6 +105,22 @@ def test_a_preference_has_a_row_a_phrase_and_does_not_depend_on_the_neighbours()
     assert alone.phrases[0].count == 2
     assert alone.scores.argmax(1).tolist() == [4, 5]
     assert torch.equal(alone.scores, many[1].scores)
+
+
+def test_a_time_of_day_is_no_head_noun(monkeypatch):
+    asked = []
+
+    class Reader:
+        def encode_text(self, texts):
+            asked.extend(texts)
+
+    def fake(ensemble, vocabulary, encode, n):
+        encode(Reader())
+        return torch.zeros(n, 1)
+
+    monkeypatch.setattr(search, "rank", fake)
+    prefer(ONE, Colours([RED]), [candidate("Christmas night and joyful birthday")])
+    assert asked[2:4] == ["Christmas night", "birthday"]
 
 
 def test_what_is_pushed_away_asks_for_nothing():
