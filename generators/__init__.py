@@ -34,7 +34,8 @@ COLLAGE = Backend(
             },
             licence="patches: MIT, Apache-2.0, public domain (see ATTRIBUTION.md)",
             source="CLIP-CLOP, Mirowski et al. 2022 (arXiv:2205.03146)",
-            defaults=Defaults(steps=60, lr=0.05, cutouts=8, starts=16, noise=0.02),
+            # Adam moves by the rate whatever the gradient: at .05 things left where they stood
+            defaults=Defaults(steps=30, lr=0.015, cutouts=8, starts=16, noise=0.02),
         )
     },
     target="generators.collage.generator:build",

@@ -253,19 +253,24 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
         options = same.nonzero().flatten().tolist()
         if options:
             other = options[pick % len(options)]
-            row["patch"][slot] = fresh["patch"][other]
-            row["behind"][slot] = fresh["behind"][other].to(row["behind"])
-            if kind == 2:  # laid where the fresh picture has it
+            moves = kind == 2 or bool(fresh["behind"][other] != row["behind"][slot].cpu())
+            for name in ("patch", "behind"):
+                row[name][slot] = fresh[name][other].to(row[name])
+            if moves:  # laid where the fresh picture has it
                 for name in ("place", "scale", "angle"):
                     row[name][slot] = fresh[name][other].to(row[name])
             for name in ("tint", "dye"):
                 row[name][slot] = fresh[name][other].to(row[name])
     elif kind == 3:
-        row["place"][slot] = fresh["place"][slot].to(row["place"])
+        # where the fresh picture has what stands for the same phrase in the same depth
+        if all(fresh[name][slot] == row[name][slot].cpu() for name in ("phrase", "behind")):
+            row["place"][slot] = fresh["place"][slot].to(row["place"])
     elif kind == 4:
         row["scale"][slot] += 0.6 * (pick % 2) - 0.3
-    elif len(used) > 1:
-        other = used[pick % len(used)]
+    else:
+        # what is painted first; surroundings stay behind the rest
+        alike = [other for other in used if row["behind"][other] == row["behind"][slot]]
+        other = alike[pick % len(alike)]
         for value in (v for k, v in row.items() if k not in ("backdrop", "land", "pinned")):
             value[[slot, other]] = value[[other, slot]]
 

@@ -19,8 +19,9 @@ _FADED = 0.5  # 0.02 for a backdrop that is a fifth off all that there are, in e
 _UNBALANCED = 0.15  # 0.04 for objects whose middle lies halfway to the edge
 _OUTSIDE = 2.0  # 0.02 for a tenth of the shorter side beyond the edge, for surroundings
 _SMALL = 0.4  # 0.19 for an object of half the side that it should have
-_TURNED = 0.2  # an object turned by 30 degrees, were that possible
-_OVERLAP = 0.4  # an object that lies wholly before another
+_TURNED = 0.5  # 0.08 for the largest angle that there may be, 12 degrees
+_OVERLAP = 0.4  # an object that lies wholly before another, less what is allowed:
+_TOUCH = 0.15  # part of the smaller one, so that a bird may sit on a tree
 _HIDDEN = 0.1  # surroundings that lie wholly behind objects
 
 Shapes = Mapping[int, tuple[float, float]]  # slot -> half extents of its drawing in its square
@@ -63,7 +64,8 @@ def objects_prior(row: Latents, placed: Shapes) -> Tensor:
             reach = 0.8 * (half[s] + half[other])
             overlap = F.relu(reach - (place[s] - place[other]).abs())
             smaller = torch.minimum(half[s].prod(), half[other].prod())
-            loss = loss + _OVERLAP * overlap.prod() / (4 * smaller).clamp(min=1e-3)
+            share = overlap.prod() / (4 * smaller).clamp(min=1e-3)
+            loss = loss + _OVERLAP * F.relu(share - _TOUCH)
     return loss
 
 

@@ -206,3 +206,32 @@ def test_a_mood_is_said_by_several_drawings(collage):
     names = [collage.vocabulary.entries[i].name for i in latents["patch"][0].tolist() if i >= 0]
     assert len(names) == 3
     assert set(names) <= near
+
+
+def test_proposals_leave_surroundings_behind_the_rest(collage):
+    asked = asks(collage, "a house in the three pine tree")
+    rngs = [torch.Generator().manual_seed(0)]
+    latents = collage.init(1, rngs=rngs, preference=[asked])
+    changes = 0
+    for _ in range(25):
+        before = latents
+        latents = collage.propose(latents, rngs=rngs, preference=[asked])
+        changes += any(not torch.equal(before[name], latents[name]) for name in latents)
+        behind = latents["behind"][0][latents["patch"][0] != EMPTY].tolist()
+        assert behind == sorted(behind, reverse=True)
+        assert len(behind) == 4
+    assert changes > 8
+
+
+def test_a_thing_may_touch_what_it_stands_on_but_not_hide_it(collage):
+    latents, names = picture(collage, "a cat on a horse")
+    cat, horse = names.index("cat"), names.index("horse")
+    latents["scale"][:] = -0.6
+    latents["angle"][:] = 0
+    costs = []
+    for apart in (1.0, 0.75, 0.1):
+        latents["place"][0, cat] = torch.tensor([0.0, -apart / 2])
+        latents["place"][0, horse] = torch.tensor([0.0, apart / 2])
+        costs.append(float(collage.prior(latents)))
+    assert costs[0] == pytest.approx(costs[1], abs=1e-4)
+    assert costs[2] > costs[1] + 0.1
