@@ -92,6 +92,7 @@ def predictor(
     perceptor: str = "embedded/robust",
     finest: int = 32,
     pictures: bool = False,
+    begin: Path | None = None,
     texts: int = 12_000,
     state: Path | None = None,
     steps: int = 3000,
@@ -103,6 +104,7 @@ def predictor(
     channels: int = 32,
     noise: int = 32,
     picture: float = 10.0,
+    prior: float = 1.0,
     diversity: float = 1.0,
     ema: float = 0.998,
     evaluate_every: int = 500,
@@ -126,6 +128,7 @@ def predictor(
             generator starts.
         pictures: begin with what is linear in the captioned drawings, and draw pictures towards
             them, seen small; the generator must be able to encode.
+        begin: predictor of the same shape to begin with, to go on from an earlier training.
         texts: how many made-up texts.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
@@ -137,6 +140,7 @@ def predictor(
         channels: of the decoder's finest level.
         noise: numbers of the noise that makes starts differ.
         picture: weight of the drawings.
+        prior: weight of the generator's own regulariser.
         diversity: weight of the term against pictures of one text being alike.
         ema: decay of the average of the weights, which is what is kept.
         evaluate_every: steps between evaluations.
@@ -148,7 +152,7 @@ def predictor(
 
     config = PredictorConfig(
         steps=steps, texts=batch, samples=samples, views=views, lr=lr,
-        picture=picture, diversity=diversity, ema=ema,
+        picture=picture, prior=prior, diversity=diversity, ema=ema,
     )  # fmt: skip
     wanted = run.Wanted(
         generator=generator, option=option, size=size, perceptor=perceptor, finest=finest,
@@ -157,7 +161,7 @@ def predictor(
     scores = run.run(
         data, out, wanted=wanted, pictures=pictures, texts=texts,
         state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
-        evaluate_every=evaluate_every, seed=seed, device=device,
+        evaluate_every=evaluate_every, seed=seed, device=device, begin=begin,
     )  # fmt: skip
     for score in scores:
         print(score)

@@ -76,6 +76,7 @@ def run(
     evaluate_every: int,
     seed: int,
     device: str,
+    begin: Path | None = None,
 ) -> list[Score]:
     """See `guidegen.training.image_commands.predictor`; curves go to `out/curves.jsonl`.
 
@@ -96,6 +97,7 @@ def run(
     )
     perceptor = load_perceptor(wanted.perceptor, device=where)
     card = _card(generator, perceptor, wanted)
+    earlier = None if begin is None else _earlier(begin, card)
     told = make_texts(records, texts, seed=seed)
     embeddings = _encoded(perceptor, [each.text for each in told])
     drawings = None
@@ -106,10 +108,14 @@ def run(
     network = _network(card)
     rngs = [torch.Generator().manual_seed(k) for k in range(_EXAMPLES)]
     starts = generator.init(_EXAMPLES, rngs=rngs)
-    network.to(where).calibrate(embeddings, starts)
-    if drawings is not None and not state_file.exists():
-        explained = _fit(network, generator, embeddings, told, drawings)
-        log.info("drawings alone explain %.1f %% of held-out latents", 100 * explained)
+    network.to(where)
+    if earlier is not None:
+        network.load_state_dict(earlier.state_dict())
+    else:
+        network.calibrate(embeddings, starts)
+        if drawings is not None and not state_file.exists():
+            explained = _fit(network, generator, embeddings, told, drawings)
+            log.info("drawings alone explain %.1f %% of held-out latents", 100 * explained)
     trainer = PredictorTrainer(
         network, generator, starts, perceptor, embeddings, told, config,
         drawings=drawings, state_file=state_file, seed=seed,
@@ -151,6 +157,19 @@ def _card(generator: Generator, perceptor: Perceptor, wanted: Wanted) -> Predict
         ),
         predicted=predicted,
     )
+
+
+def _earlier(folder: Path, card: PredictorCard) -> PredictorNetwork:
+    """The network of another training, of the same shape and for the same latents."""
+    found = Predictor.load(folder)
+    for what in ("latents", "predicted", "network"):
+        theirs, ours = getattr(found.card, what), getattr(card, what)
+        if theirs != ours:
+            raise ConfigError(
+                f"--begin {folder}: its {what} are not those of the training "
+                f"(generator {found.card.generator}, {theirs})"
+            )
+    return found.network
 
 
 def _small(shape: tuple[int, ...], finest: int) -> bool:

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
 from guidegen.errors import ConfigError, UnknownNameError
-from guidegen.guidance.starts.predictor import read_card
+from guidegen.guidance.starts.predictor import Predictor, read_card
 from guidegen.training.predictor import run
 from guidegen.training.predictor.trainer import PredictorConfig
 from tests.helpers.tiny_clip import make_tiny_clip
@@ -96,3 +97,21 @@ def test_what_can_not_be_is_refused_before_any_training(
         train(shapes, tmp_path, replace(wanted, **change), pictures=pictures)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_training_begins_with_the_weights_of_another(shapes, tmp_path, wanted):
+    train(shapes, tmp_path, wanted)
+    begun = tmp_path / "begun"
+    still = replace(CONFIG, steps=1, lr=0.0)
+    train(shapes, begun, wanted, begin=tmp_path / "out", config=still)
+    first, second = (Predictor.load(folder / "out").network for folder in (tmp_path, begun))
+    for ours, theirs in zip(second.parameters(), first.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_one_of_another_shape_is_no_beginning(shapes, tmp_path, wanted):
+    train(shapes, tmp_path, wanted)
+    with pytest.raises(ConfigError, match="its network are not those of the training"):
+        train(shapes, tmp_path / "b", replace(wanted, width=8), begin=tmp_path / "out")
