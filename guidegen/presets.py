@@ -163,20 +163,30 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "prior": 0.0,
         },
         # The pyramid guided by the embedded CLIP whose image tower was trained on adversarial
-        # pictures; works offline.
+        # pictures; works offline. It begins where a network trained on texts and drawings says, and
+        # keeps the borders plain: one thing on paper, not a picture filled with parts of it.
         "paint": {
             "generator": "pyramid",
             "perceptor": ("embedded/robust",),
+            "start_from": "predicted",
+            "loss": ("background=0.5",),
         },
     }
 )
 
 
+# Settings that join with the user's by name, as in NAME=VALUE.
+_BY_NAME = ("option", "loss")
+# Who gives one of these says where things are, so a preset's start and its layout give way.
+_LAID_OUT = ("init_image", "init_run", "region")
+
+
 def apply_preset(fields: Mapping[str, Any]) -> dict[str, Any]:
     """RunConfig fields with those of their `preset` below them.
 
-    What is None counts as not named. Options join by name, and are left out where the user chose
-    another backend than the preset's, whose options they are.
+    What is None counts as not named. Options and losses join by name. Left out are options and the
+    start where the user chose another backend than the preset's, a start from words of a CLIP that
+    does not guide, and both start and losses where the user gives a picture or regions.
 
     Raises:
         ConfigError: there is no such preset.
@@ -191,17 +201,37 @@ def apply_preset(fields: Mapping[str, Any]) -> dict[str, Any]:
         )
     below = dict(PRESETS[name])
     given = {key: value for key, value in fields.items() if value is not None}
-    generator = given.get("generator", below["generator"])
-    if str(generator).partition("/")[0] != below["generator"].partition("/")[0]:
-        below.pop("option", None)
-    if "option" in below and "option" in given:
-        own = given["option"]
-        own = (own,) if isinstance(own, str) else own
-        named = {_option(text) for text in own}
-        rest = (text for text in below["option"] if _option(text) not in named)
-        given["option"] = (*rest, *own)
+    for field in _unfit(below, given):
+        below.pop(field, None)
+    for field in _BY_NAME:
+        if field in below and field in given:
+            own = _several(given[field])
+            named = {_name(text) for text in own}
+            rest = (text for text in below[field] if _name(text) not in named)
+            given[field] = (*rest, *own)
     return {**fields, **below, **given}
 
 
-def _option(text: object) -> str:
+def _unfit(below: Mapping[str, Any], given: Mapping[str, Any]) -> set[str]:
+    """The preset's settings that do not go with what the user gave."""
+    unfit: set[str] = set()
+    generator = given.get("generator", below["generator"])
+    if str(generator).partition("/")[0] != below["generator"].partition("/")[0]:
+        unfit |= {"option", "start_from"}
+    families = {str(spec).partition("@")[0].partition("/")[0] for spec in below["perceptor"]}
+    guides = _several(given.get("perceptor", below["perceptor"]))
+    if not families & {str(spec).partition("@")[0].partition("/")[0] for spec in guides}:
+        unfit.add("start_from")
+    if "start" in {_name(text) for text in _several(given.get("option", ()))}:
+        unfit.add("start_from")
+    if any(given.get(field) for field in _LAID_OUT):
+        unfit |= {"start_from", "loss"}
+    return unfit
+
+
+def _several(value: Any) -> tuple[object, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _name(text: object) -> str:
     return str(text).partition("=")[0].strip()

@@ -11,6 +11,7 @@ from guidegen.cli.generate import plan
 from guidegen.config import RunConfig, make_config, read_toml, to_toml
 from guidegen.cutouts import make_cutouts
 from guidegen.engine import generate as engine
+from guidegen.engine.defaults import filled
 from guidegen.engine.resolve import resolve
 from guidegen.errors import ConfigError
 from guidegen.guidance.losses.distances import DISTANCES
@@ -125,6 +126,30 @@ def test_options_are_for_the_presets_own_backend():
     other = made(preset="big-sleep", generator="pixels")
     assert other.option == ()
     assert other.cutouts == 128
+
+
+def test_losses_join_by_name():
+    assert made(preset="paint", loss=("tv=0.3",)).loss == (*PRESETS["paint"]["loss"], "tv=0.3")
+    assert made(preset="paint", loss="background=0").loss == ("background=0.0",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "start_from", "loss"),
+    [
+        ({}, "predicted", True),
+        ({"start_from": "none"}, "none", True),
+        ({"perceptor": ("embedded",)}, "predicted", True),
+        ({"perceptor": ("ViT-B-32/openai",)}, "none", True),
+        ({"option": ("start=noise",)}, "none", True),
+        ({"generator": "lines"}, "none", True),
+        ({"init_image": "photo.png"}, "none", False),
+        ({"region": ("an apple=left",)}, "none", False),
+    ],
+)
+def test_a_painted_start_gives_way_to_what_the_user_says_of_it(fields, start_from, loss):
+    config = filled(made(preset="paint", **fields))
+    assert config["start_from"] == start_from
+    assert bool(config["loss"]) == loss
 
 
 @pytest.mark.parametrize("name", PRESETS)

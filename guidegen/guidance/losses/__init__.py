@@ -58,6 +58,18 @@ PALETTE = LossInfo(
     },
     check="guidegen.guidance.losses.palette:read_colours",
 )
+BACKGROUND = LossInfo(
+    name="background",
+    summary="what is not plain towards the borders; makes one thing in its place",
+    target="guidegen.guidance.losses.background:build_background",
+    options={
+        "colour": Option("", "of the background, white or #ffe0a0; by default the picture's own"),
+        "reach": Option(
+            0.45, "how far from the centre it begins; 1 is the middle of a side", low=0.0, high=0.95
+        ),
+    },
+    check="guidegen.guidance.losses.background:check_background",
+)
 SYMMETRY = LossInfo(
     name="symmetry",
     summary="difference from the mirror image",

@@ -108,13 +108,18 @@ def read_palette(text: str) -> list[tuple[int, int, int]]:
 
 
 def _named(text: str) -> list[tuple[int, int, int]]:
-    colours = [_colour(part.strip()) for part in text.split(",")]
+    colours = [parse_colour(part.strip()) for part in text.split(",")]
     if not 2 <= len(set(colours)) <= _MOST:
         raise ConfigError(f"a palette has 2 to {_MOST} different colours")
     return list(dict.fromkeys(colours))
 
 
-def _colour(text: str) -> tuple[int, int, int]:
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """A colour by its name in CSS or its number, "#ffe0a0", 0 to 255.
+
+    Raises:
+        ConfigError: it is none.
+    """
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except ValueError:

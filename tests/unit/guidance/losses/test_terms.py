@@ -67,6 +67,8 @@ def picture(tmp_path):
         ("saturation", ()),
         ("range", ("low=0.45", "high=0.55")),
         ("palette", ("colours=red,navy,#fff",)),
+        ("background", ()),
+        ("background", ("colour=white", "reach=0")),
         ("symmetry", ()),
         ("symmetry", ("axis=half-turn",)),
         ("seamless", ()),
@@ -123,6 +125,18 @@ def test_symmetry_and_seams_by_hand():
     broken = (0.5 + 0.4 * torch.sin(torch.arange(64) * torch.pi * 0.8 / 64)).expand(1, 3, 64, 64)
     loss = build("seamless")
     assert value(loss, whole) < 0.2 * value(loss, broken)
+
+
+def test_a_background_counts_towards_the_borders_in_its_own_colour_or_a_named_one():
+    middle = plain(0.0, 0.5, 1.0, side=20).clone()
+    middle[..., 8:12, 8:12] = noise(1, 3, 4, 4)
+    assert value(build("background"), middle).item() == pytest.approx(0, abs=1e-6)
+    assert value(build("background", "reach=0"), middle).item() > 1e-3
+    named = value(build("background", "colour=blue"), middle)
+    assert named.item() == pytest.approx(0.5 / 3, abs=1e-4)
+    corner = middle.clone()
+    corner[..., :4, :4] = 0
+    assert value(build("background"), corner).item() > 0.05
 
 
 def test_edges_care_for_outlines_and_neither_for_colour_nor_for_contrast(picture):
@@ -199,6 +213,7 @@ def test_a_head_raises_its_score_and_a_probe_the_odds_of_its_label(tmp_path):
     ("name", "options", "error", "says"),
     [
         ("palette", [], ConfigError, "needs its colours"),
+        ("background", ["colour=blau"], ConfigError, "'blau' is no colour"),
         ("palette", ["colours=red,blau"], ConfigError, "'blau' is no colour"),
         ("palette", ["colours=red"], ConfigError, "2 to 64 different colours"),
         ("palette", ["colours=red,blue", "picture=x.png"], ConfigError, "one of the two"),
