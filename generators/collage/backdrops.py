@@ -1,7 +1,6 @@
 """What lies behind a collage's drawings: a plain ground of two colours, or sky and land."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,7 +95,7 @@ DYES = {
 
 
 def draw_backdrop(
-    rng: torch.Generator, preference: Preference | None, *, inside: bool
+    rng: torch.Generator, preference: Preference | None, *, inside: bool, alone: bool
 ) -> tuple[list[list[float]], bool]:
     """A backdrop that suits the words.
 
@@ -104,6 +103,7 @@ def draw_backdrop(
         rng: the candidate's own.
         preference: its scores end with those of `BACKDROPS`; None draws evenly.
         inside: there are surroundings, which want land.
+        alone: there is one thing, which may do with a plain backdrop whatever suits the words.
 
     Returns:
         [2, 3] logits of the colours, and whether they meet at a horizon.
@@ -111,9 +111,12 @@ def draw_backdrop(
     if preference is not None and preference.backdrop in DYES:
         colour = DYES[preference.backdrop]
         return [[logit + 0.4 for logit in colour], colour], False
-    options: Sequence[int] = range(len(BACKDROPS))
+    options = tuple(range(len(BACKDROPS)))
     if preference is not None:
-        options = _suitable(preference) or ((_MEADOW,) if inside else _PLAIN)
+        options = _suitable(preference)
+        if alone and preference.backdrop != "night":
+            options = (*options, *_PLAIN)
+        options = options or ((_MEADOW,) if inside else _PLAIN)
     chosen = BACKDROPS[options[int(torch.randint(0, len(options), (1,), generator=rng))]]
     return chosen.colours, chosen.land
 

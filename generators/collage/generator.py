@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generators.collage.backdrops import BACKDROPS, paint_backdrop
-from generators.collage.layout import EMPTY, lay_out
+from generators.collage.layout import EMPTY, depth, lay_out
 from generators.collage.patches import Atlas
 from generators.collage.prior import (
     backdrop_prior,
@@ -228,9 +228,17 @@ class Collage:
         changed = {name: value.clone() for name, value in latents.items()}
         for b, rng in enumerate(rngs):
             fresh = self._lay_out(rng, preference[b])
-            _mutate({k: v[b] for k, v in changed.items()}, fresh, rng)
+            row = {name: value[b] for name, value in changed.items()}
+            _mutate(row, fresh, rng, self._depths(row))
         self.constrain_(changed)
         return changed
+
+    def _depths(self, row: Latents) -> list[int]:
+        """How near each slot is, of one picture."""
+        return [
+            depth(self._groups[index], behind=bool(behind))
+            for index, behind in zip(row["patch"].tolist(), row["behind"].tolist(), strict=True)
+        ]
 
 
 def _centres(pixels: int, device: torch.device) -> Tensor:
@@ -238,8 +246,8 @@ def _centres(pixels: int, device: torch.device) -> Tensor:
     return (torch.arange(pixels, device=device) * 2 + 1) / pixels - 1
 
 
-def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
-    """Carry one feature of another drawn picture over, in place."""
+def _mutate(row: Latents, fresh: Latents, rng: torch.Generator, depths: Sequence[int]) -> None:
+    """Carry one feature of another drawn picture over, in place; slots change within a depth."""
     used = (row["patch"] != EMPTY).nonzero().flatten().tolist()
     kind = int(torch.randint(0, 6, (1,), generator=rng))
     slot = used[int(torch.randint(0, len(used), (1,), generator=rng))]
@@ -268,8 +276,8 @@ def _mutate(row: Latents, fresh: Latents, rng: torch.Generator) -> None:
     elif kind == 4:
         row["scale"][slot] += 0.6 * (pick % 2) - 0.3
     else:
-        # what is painted first; surroundings stay behind the rest
-        alike = [other for other in used if row["behind"][other] == row["behind"][slot]]
+        # what is painted first; surroundings stay behind the rest, and the sky behind them
+        alike = [other for other in used if depths[other] == depths[slot]]
         other = alike[pick % len(alike)]
         for value in (v for k, v in row.items() if k not in ("backdrop", "land", "pinned")):
             value[[slot, other]] = value[[other, slot]]

@@ -42,9 +42,13 @@ def lay_out(
     """
     things = choose_things(rng, preference, groups, slots)
     # painted from the back: what fills the canvas, then the sky's things, then surroundings
-    things.sort(key=lambda thing: _depth(thing, groups))
-    inside = any(thing.behind for thing in things)
-    colours, land = draw_backdrop(rng, preference, inside=inside)
+    things.sort(key=lambda thing: depth(groups[thing.patch], behind=thing.behind))
+    colours, land = draw_backdrop(
+        rng,
+        preference,
+        inside=any(thing.behind for thing in things),
+        alone=len(things) == 1,
+    )
     row: Latents = {
         "place": torch.zeros(slots, 2),
         "scale": torch.full((slots,), -1.0),
@@ -73,13 +77,11 @@ def lay_out(
     return row
 
 
-def _depth(thing: Thing, groups: Sequence[str]) -> int:
-    """0 for what is furthest away."""
-    if groups[thing.patch] == "scene":
-        return 0
-    if groups[thing.patch] == "sky":
-        return 1
-    return 2 if thing.behind else 3
+def depth(group: str, *, behind: bool) -> int:
+    """How near a patch of a group is; 0 is furthest away, and painted first."""
+    if group in ("scene", "sky"):
+        return int(group == "sky")
+    return 2 if behind else 3
 
 
 def _spots(

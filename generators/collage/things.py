@@ -12,7 +12,7 @@ from guidegen.interfaces import Phrase, Preference
 # Of 64 things a second CLIP knows 55 by the best drawing, and 45 by any of those within 1.5.
 _TOP, _WITHIN = 6, 0.5
 # What no drawing shows well is said by so many of those that come nearest.
-_SURE, _TOGETHER = 8.9, 3
+_SURE, _TOGETHER = 8.9, 2
 _SCENE_WITHIN = 1.5  # scenes as surroundings: they show all of them
 
 

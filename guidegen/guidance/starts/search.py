@@ -26,8 +26,8 @@ _TIMES = frozenset({"night", "midnight", "evening", "morning", "noon", "day", "t
 _SHORTLIST = 48
 _AT_ONCE = 16
 # A text whose best name is fewer deviations above the mean of all is no name of a thing ("red
-# apple" has 8, "joyful birthday" 5, "loneliness" 3): keywords say more, and weigh this much.
-_NAMED, _OF_KEYWORDS = 6.0, 0.7
+# apple" has 8, "joyful birthday" 5, "loneliness" 3): keywords say more, and thumbnails less.
+_NAMED, _OF_KEYWORDS, _OF_THUMBNAILS = 6.0, 0.7, 0.5
 
 
 def rank(
@@ -55,7 +55,8 @@ def rank(
         bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
         scores += weight * _standardised(features @ bank.T)
     unnamed = scores.max(1).values < _NAMED
-    if any(entry.keywords for entry in vocabulary.entries) and bool(unnamed.any()):
+    unnamed &= any(entry.keywords for entry in vocabulary.entries)
+    if bool(unnamed.any()):
         suggested = _by_keywords(ensemble, vocabulary, [each[unnamed] for each in wanted])
         scores[unnamed] = _standardised(scores[unnamed] + _OF_KEYWORDS * suggested)
     drawn = torch.tensor([entry.group != "backdrop" for entry in vocabulary.entries])
@@ -70,6 +71,8 @@ def rank(
     for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
         pictures = _encode_all(perceptor, thumbnails).cpu()
         of_thumbnails += weight * _standardised(features @ pictures.T)
+    # an image tower that learned from names of things knows less of the rest
+    of_thumbnails[unnamed] *= _OF_THUMBNAILS
     # what is not on the shortlist ranks below what is
     ranked = scores - 10.0
     for row, entries in enumerate(shortlist.tolist()):
