@@ -27,7 +27,8 @@ def main() -> None:
     vocabulary = backend.load(variant, size=(512, 512), device="cpu").vocabulary
     ensemble = load_ensemble((args.perceptor,), device="cpu", precision="fp32")
     names = [entry.name for entry in vocabulary.entries]
-    scores = rank(ensemble, vocabulary, [row["sentence"] for row in rows])
+    sentences = [row["sentence"] for row in rows]
+    scores = rank(ensemble, vocabulary, lambda p: p.encode_text(sentences), len(sentences))
     hits = 0
     for row, score in zip(rows, scores, strict=True):
         first = [names[i] for i in score.topk(5).indices.tolist()]

@@ -178,7 +178,7 @@ def test_bad_input_is_refused_before_work_starts(tmp_path, monkeypatch):
 
 def test_resolved_configs_name_what_was_used():
     resolved = resolve(make_config({"prompt": "a cat"}))
-    assert (resolved.steps, resolved.size, resolved.cutouts) == (60, "512", 8)
+    assert (resolved.steps, resolved.size, resolved.cutouts) == (30, "512", 8)
     assert resolved.device in ("cpu", "cuda", "mps")
     assert resolve(resolved) == resolved
 
