@@ -171,6 +171,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "start_from": "predicted",
             "loss": ("background=0.5",),
         },
+        # The same for the codes of the embedded VQGAN, from random ones; by eye. With one grid of
+        # codes, or at lower rates, pictures end in speckles of a code's size.
+        "paint-vqgan": {
+            "generator": "vqgan/embedded",
+            "option": ("start=smooth", "scales=5"),
+            "perceptor": ("embedded/robust",),
+            "size": "128",
+            "steps": 60,
+            "lr": 0.2,
+            "cutouts": 6,
+            "cutout_whole": 0.66,
+            "cutout_scale": "0.55,0.9",
+            "cutout_shift": 0.075,
+            "loss": ("tv=1",),
+        },
     }
 )
 
