@@ -175,7 +175,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # codes, or at lower rates, pictures end in speckles of a code's size.
         "paint-vqgan": {
             "generator": "vqgan/embedded",
-            "option": ("start=smooth", "scales=5"),
+            "option": ("start=smooth", "scales=4"),
             "perceptor": ("embedded/robust",),
             "size": "128",
             "steps": 60,
@@ -184,7 +184,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "cutout_whole": 0.66,
             "cutout_scale": "0.55,0.9",
             "cutout_shift": 0.075,
-            "loss": ("tv=1",),
+            "loss": ("tv=1.0",),
         },
     }
 )
