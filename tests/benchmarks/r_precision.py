@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.r_precision [--judge DIR] [--seed 0] [--out DIR]
     python -m tests.benchmarks.r_precision --preset paint --size 128 --steps 100
+    python -m tests.benchmarks.r_precision --preset paint --size 128 --set start_from=none
     python -m tests.benchmarks.r_precision --drawings captioned-cutouts.zip
 
 Makes a picture for each of the 64 prompts of rprecision_prompts.txt, with the defaults or a preset,
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--size")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--drawings", type=Path, help="a data set whose drawings are judged")
     args = parser.parse_args()
     prompts = named_things()
@@ -46,6 +48,7 @@ def main() -> None:
         return
     given = {name: getattr(args, name) for name in ("seed", "out", "preset", "size", "steps")}
     shared = {name: value for name, value in given.items() if value is not None}
+    shared |= dict(text.split("=", 1) for text in args.set)
     configs = [make_config({**shared, "prompt": prompt}) for prompt in prompts]
     right = 0
     for picture in generate(configs):
