@@ -41,8 +41,6 @@ def lay_out(
         aspect: width over height of the canvas.
     """
     things = choose_things(rng, preference, groups, slots)
-    # painted from the back: what fills the canvas, then the sky's things, then surroundings
-    things.sort(key=lambda thing: depth(groups[thing.patch], behind=thing.behind))
     colours, land = draw_backdrop(
         rng,
         preference,
@@ -63,7 +61,16 @@ def lay_out(
         "behind": torch.zeros(slots, dtype=torch.long),
     }
     spots = _spots(rng, things, groups, shape, aspect)
-    for slot, (thing, (x, y, side)) in enumerate(zip(things, spots, strict=True)):
+    # painted from the back: what fills the canvas, then the sky's things, then surroundings; and
+    # what something stands on before that
+    painted = sorted(
+        zip(things, spots, strict=True),
+        key=lambda each: (
+            depth(groups[each[0].patch], behind=each[0].behind),
+            each[0].phrase.relation != "below",
+        ),
+    )
+    for slot, (thing, (x, y, side)) in enumerate(painted):
         row["patch"][slot], row["phrase"][slot] = thing.patch, thing.number
         row["behind"][slot] = int(thing.behind)
         row["place"][slot] = torch.tensor([x, y])

@@ -53,6 +53,7 @@ def test_relations_decide_who_is_above(collage):
         latents, names = picture(collage, "a cat on a horse", seed)
         heights = dict(zip(names, latents["place"][0, :, 1].tolist(), strict=True))
         assert heights["cat"] < heights["horse"]
+        assert names.index("cat") > names.index("horse")  # painted over it
 
 
 def test_things_of_the_sky_stand_above_the_others(collage):
