@@ -111,7 +111,10 @@ class VQGAN:
             z = self.scales.total(latents)
             inside = z.maximum(self._low).minimum(self._high)
         finest = latents[FINEST].data
-        finest.copy_(inside) if not self.scales.coarse else finest.add_(inside - z)
+        if self.scales.coarse:
+            finest.add_(inside - z)
+        else:
+            finest.copy_(inside)
 
     def prior(self, latents: Latents) -> Tensor:
         """None."""

@@ -42,7 +42,7 @@ class Adversary:
     """
 
     def __init__(self, device: torch.device, *, lr: float = 2e-4) -> None:
-        self.net = PatchDiscriminator().to(device, memory_format=torch.channels_last).train()
+        self.net = PatchDiscriminator().to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=lr, betas=(0.5, 0.9))
 
     def judge(self, pictures: Tensor) -> Tensor:
