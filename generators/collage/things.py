@@ -9,7 +9,7 @@ from torch import Tensor
 from guidegen.interfaces import Phrase, Preference
 
 # Of each phrase at most so many drawings are drawn from, none scored further below the best.
-# Of 64 things a second CLIP knows 55 by the best drawing, and 45 by any of those within 1.5.
+# Of 61 things a second CLIP knew 55 by the best drawing on paper, 45 by any of those within 1.5.
 _TOP, _WITHIN = 6, 0.5
 # What no drawing shows well is said by so many of those that come nearest.
 _SURE, _TOGETHER = 8.9, 2
