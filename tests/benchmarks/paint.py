@@ -70,7 +70,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "best of 8 from noise": {"option": ("start=noise",), "starts": 8},
     "lines": {"generator": "lines", "option": ()},
     "siren": {"generator": "siren", "option": ()},
-    "vqgan": {"generator": "vqgan/embedded", "start_from": "none", "lr": 0.15, "option": ()},
+    "vqgan": {"preset": "paint-vqgan"},
     "fourier": {"generator": "fourier", "option": ()},
     "collage": {"generator": "collage", "perceptor": ("embedded",), "option": ()},
 }
