@@ -145,7 +145,7 @@ def test_presets_and_perceptors_can_be_looked_up(run, monkeypatch, tmp_path):
     assert "direct-ascent: ViT-B-32/openai + ViT-B-32/laion2b_s34b_b79k + " in text
     rows = {row["name"]: row for row in json.loads(run("perceptors", "--json").out)}
     assert next(iter(rows)) == "embedded"
-    assert rows["embedded/robust"]["presets"] == ["paint"]
+    assert rows["embedded/robust"]["presets"] == ["paint", "paint-vqgan"]
     robust = rows["hf-hub:chs20/FARE4-ViT-B-32-laion2B-s34B-b79K"]
     assert (robust["presets"], robust["side"], robust["size"]) == (["clipag"], 224, "?")
 

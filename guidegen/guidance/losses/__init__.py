@@ -61,19 +61,19 @@ PALETTE = LossInfo(
 BACKGROUND = LossInfo(
     name="background",
     summary="what is not plain towards the borders; makes one thing in its place",
-    target="guidegen.guidance.losses.background:build_background",
+    target="guidegen.guidance.losses.layout:build_background",
     options={
         "colour": Option("", "of the background, white or #ffe0a0; by default the picture's own"),
         "reach": Option(
             0.45, "how far from the centre it begins; 1 is the middle of a side", low=0.0, high=0.95
         ),
     },
-    check="guidegen.guidance.losses.background:check_background",
+    check="guidegen.guidance.losses.layout:check_background",
 )
 SYMMETRY = LossInfo(
     name="symmetry",
     summary="difference from the mirror image",
-    target="guidegen.guidance.losses.symmetry:build_symmetry",
+    target="guidegen.guidance.losses.layout:build_symmetry",
     options={
         "axis": Option(
             "left-right",
@@ -85,7 +85,7 @@ SYMMETRY = LossInfo(
 SEAMLESS = LossInfo(
     name="seamless",
     summary="breaks where copies of the picture laid side by side would meet; makes tiles",
-    target="guidegen.guidance.losses.symmetry:build_seamless",
+    target="guidegen.guidance.losses.layout:build_seamless",
 )
 EDGES = LossInfo(
     name="edges",
