@@ -27,6 +27,7 @@ def cache(tmp_path_factory):
 def collage(clip):
     """60 steps with proposals, whose random numbers must go on as well, and a moving average."""
     words = ["a dog next to a red car", "--size", 64, "--cutouts", 2, "--starts", 2, "--ema", 0.8]
+    words += ["--steps", 60]
     return [*words, "--perceptor", f"local-dir:{clip}", "--save-every", 10, "--quiet"]
 
 
