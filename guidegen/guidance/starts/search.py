@@ -48,16 +48,15 @@ def rank(
     Returns:
         [n, V] on the CPU, higher is better.
     """
-    names = [entry.name for entry in vocabulary.entries]
-    scores = torch.zeros(n, len(names))
     wanted = [encode(perceptor).cpu() for perceptor, _ in ensemble]
-    for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
-        bank = encode_vocabulary(perceptor, names, key=vocabulary.digest).cpu()
-        scores += weight * _standardised(features @ bank.T)
+    names = [entry.name for entry in vocabulary.entries]
+    scores = _of_texts(names, ensemble, vocabulary, wanted)
     unnamed = scores.max(1).values < _NAMED
     unnamed &= any(entry.keywords for entry in vocabulary.entries)
     if bool(unnamed.any()):
-        suggested = _by_keywords(ensemble, vocabulary, [each[unnamed] for each in wanted])
+        keywords = [entry.keywords or entry.name for entry in vocabulary.entries]
+        asked = [each[unnamed] for each in wanted]
+        suggested = _of_texts(keywords, ensemble, vocabulary, asked)
         scores[unnamed] = _standardised(scores[unnamed] + _OF_KEYWORDS * suggested)
     drawn = torch.tensor([entry.group != "backdrop" for entry in vocabulary.entries])
     best = scores.masked_fill(~drawn, -torch.inf)
@@ -81,9 +80,10 @@ def rank(
     return ranked
 
 
-def _by_keywords(ensemble: Ensemble, vocabulary: Vocabulary, wanted: Sequence[Tensor]) -> Tensor:
-    """How well the keywords of each entry fit features [n, d] of each perceptor: [n, V]."""
-    texts = [entry.keywords or entry.name for entry in vocabulary.entries]
+def _of_texts(
+    texts: list[str], ensemble: Ensemble, vocabulary: Vocabulary, wanted: Sequence[Tensor]
+) -> Tensor:
+    """How well a text of each entry fits features [n, d] of each perceptor: [n, V]."""
     scores = torch.zeros(len(wanted[0]), len(texts))
     for (perceptor, weight), features in zip(ensemble, wanted, strict=True):
         bank = encode_vocabulary(perceptor, texts, key=vocabulary.digest).cpu()

@@ -107,7 +107,8 @@ def test_a_preference_has_a_row_a_phrase_and_does_not_depend_on_the_neighbours()
     assert torch.equal(alone.scores, many[1].scores)
 
 
-def test_a_time_of_day_is_no_head_noun(monkeypatch):
+def asked_of_rank(monkeypatch, scores):
+    """The texts that are compared with the vocabulary, where `scores` stands for the comparison."""
     asked = []
 
     class Reader:
@@ -116,9 +117,14 @@ def test_a_time_of_day_is_no_head_noun(monkeypatch):
 
     def fake(ensemble, vocabulary, encode, n):
         encode(Reader())
-        return torch.zeros(n, 1)
+        return scores(n)
 
     monkeypatch.setattr(search, "rank", fake)
+    return asked
+
+
+def test_a_time_of_day_is_no_head_noun(monkeypatch):
+    asked = asked_of_rank(monkeypatch, lambda n: torch.zeros(n, 1))
     prefer(ONE, Colours([RED]), [candidate("Christmas night and joyful birthday")])
     assert asked[2:4] == ["Christmas night", "birthday"]
 
@@ -130,17 +136,10 @@ def test_what_is_pushed_away_asks_for_nothing():
 
 
 def test_a_score_mixes_the_phrase_its_head_noun_and_the_whole_prompt(monkeypatch):
-    asked = []
-
-    class Reader:
-        def encode_text(self, texts):
-            asked.extend(texts)
-
-    def fake(ensemble, vocabulary, encode, n):
-        encode(Reader())
+    def scores(n):
         return torch.randn(n, 4, generator=torch.Generator().manual_seed(5))
 
-    monkeypatch.setattr(search, "rank", fake)
+    asked = asked_of_rank(monkeypatch, scores)
     text = "a red apple on a blue background|a big dog|fog:-1|a Big dog"
     (found,) = prefer(ONE, Colours([RED, GREEN, BLUE, PINK]), [candidate(text)])
     phrases = [phrase.text for phrase in found.phrases]
@@ -148,7 +147,7 @@ def test_a_score_mixes_the_phrase_its_head_noun_and_the_whole_prompt(monkeypatch
     assert asked[-1] == "a red apple on a blue background, a big dog, a Big dog"
     assert len(phrases) == len({phrase.lower() for phrase in phrases}) == 2
     assert found.backdrop == "blue"
-    ranked = fake(None, None, lambda reader: None, 5)
+    ranked = scores(5)
     mixed = ranked[:2] + 0.4 * ranked[2:4] + 0.3 * ranked[4:]
     wanted = (mixed - mixed.mean(1, keepdim=True)) / mixed.std(1, keepdim=True)
     assert torch.allclose(found.scores, wanted, atol=1e-6)
