@@ -233,15 +233,19 @@ def _unfit(below: Mapping[str, Any], given: Mapping[str, Any]) -> set[str]:
     generator = given.get("generator", below["generator"])
     if str(generator).partition("/")[0] != below["generator"].partition("/")[0]:
         unfit |= {"option", "start_from"}
-    families = {str(spec).partition("@")[0].partition("/")[0] for spec in below["perceptor"]}
-    guides = _several(given.get("perceptor", below["perceptor"]))
-    if not families & {str(spec).partition("@")[0].partition("/")[0] for spec in guides}:
+    if not _families(below["perceptor"]) & _families(given.get("perceptor", below["perceptor"])):
         unfit.add("start_from")
     if "start" in {_name(text) for text in _several(given.get("option", ()))}:
         unfit.add("start_from")
     if any(given.get(field) for field in _LAID_OUT):
         unfit |= {"start_from", "loss"}
     return unfit
+
+
+def _families(perceptors: Any) -> set[str]:
+    """What stands before a slash in the names of CLIPs; "embedded" and its variants are one."""
+    specs = map(str, _several(perceptors))
+    return {spec.partition("@")[0].partition("/")[0] for spec in specs}
 
 
 def _several(value: Any) -> tuple[object, ...]:

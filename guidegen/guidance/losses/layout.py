@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -96,6 +97,7 @@ class Background:
         return ((images - plain).abs().mean(1) * weights).sum((1, 2))
 
 
+@lru_cache(maxsize=4)  # a run has one size, or doubles it a few times
 def border_weights(height: int, width: int, reach: float) -> Tensor:
     """How much each pixel counts [height, width]; together 1."""
     y = (torch.arange(height) + 0.5) * (2 / height) - 1
