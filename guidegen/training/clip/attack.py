@@ -27,7 +27,7 @@ def l2_attack(
         loss: maps such pictures to [n] or to a scalar.
         eps: [n], L2 norm over the whole picture in [0, 1].
         steps: gradient steps.
-        rng: of the random start inside the ball; on the CPU.
+        rng: of the random start inside the ball, drawn on its device.
         step_size: as a share of eps; by default 1.2 for one step, else 2.5 / steps.
 
     Returns:
@@ -35,8 +35,8 @@ def l2_attack(
     """
     size = step_size or (1.2 if steps == 1 else 2.5 / steps)
     ball = eps.to(images.device).view(-1, 1, 1, 1)
-    start = torch.randn(images.shape, generator=rng).to(images.device)
-    radius = torch.rand(len(images), 1, 1, 1, generator=rng).to(images.device)
+    start = torch.randn(images.shape, generator=rng, device=rng.device).to(images.device)
+    radius = torch.rand(len(images), 1, 1, 1, generator=rng, device=rng.device).to(images.device)
     delta = start / _norms(start) * ball * radius
     for _ in range(steps):
         delta.requires_grad_(True)

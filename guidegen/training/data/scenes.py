@@ -1,7 +1,7 @@
 """Training pictures: cut-outs placed at random on random backgrounds, whole batches at once.
 
 A generated picture is seen by the encoder through random crops, at any place and scale, on any
-background; so are the cut-outs here. All random numbers come from one CPU generator.
+background; so are the cut-outs here. All random numbers come from one generator, on its device.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _COLOURS = torch.tensor(list(PALETTE.values()))
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, rng: torch.Generator) -> Tensor:
-    """Uniform random numbers in [low, high), on the CPU."""
-    return torch.rand(shape, generator=rng) * (high - low) + low
+    """Uniform random numbers in [low, high), on the generator's device."""
+    return torch.rand(shape, generator=rng, device=rng.device) * (high - low) + low
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def near_placement(n: int, rng: torch.Generator) -> Placement:
         y=uniform((n,), -1.5, 1.5, rng),
         scale=uniform((n,), 3, 6, rng),
         angle=uniform((n,), -3, 3, rng),
-        flip=torch.ones(n),
+        flip=torch.ones(n, device=rng.device),
     )
 
 
@@ -100,11 +100,11 @@ def pair_placement(vertical: Tensor, mirror: Tensor, rng: torch.Generator) -> Pl
 
 
 def _small_angles(n: int, rng: torch.Generator) -> Tensor:
-    return torch.randn(n, generator=rng).clamp(-2.5, 2.5) * 0.13
+    return torch.randn(n, generator=rng, device=rng.device).clamp(-2.5, 2.5) * 0.13
 
 
 def _flips(mirror: Tensor, rng: torch.Generator) -> Tensor:
-    flip = (torch.rand(len(mirror), generator=rng) < 0.5) & mirror
+    flip = (uniform((len(mirror),), 0, 1, rng) < 0.5) & mirror
     return 1 - 2 * flip.float()
 
 
@@ -148,7 +148,7 @@ def tint(layers: Tensor, colour: Tensor) -> Tensor:
     """
     alpha = layers[:, 3:]
     light = layers[:, :3].mean(dim=1, keepdim=True)  # premultiplied, too
-    rgb = _COLOURS[colour].to(layers.device)[:, :, None, None]
+    rgb = _COLOURS.to(layers.device)[colour.to(layers.device)][:, :, None, None]
     return torch.cat((((0.45 * alpha + 0.75 * light) * rgb).minimum(alpha), alpha), dim=1)
 
 
@@ -161,23 +161,24 @@ def plain_backgrounds(colour: Tensor, size: int, rng: torch.Generator) -> Tensor
     """One colour each, near the palette's.
 
     Args:
-        colour: indices into `COLOUR_NAMES`, int [n].
+        colour: indices into `COLOUR_NAMES`, int [n], on the generator's device.
         size: side in pixels.
         rng: source of randomness.
     """
-    rgb = _COLOURS[colour]
-    jitter = torch.randn(rgb.shape, generator=rng) * 0.05 * (colour != 0)[:, None]
+    rgb = _COLOURS.to(rng.device)[colour]
+    jitter = torch.randn(rgb.shape, generator=rng, device=rng.device) * 0.05
+    jitter = jitter * (colour != 0)[:, None]
     return (rgb + jitter).clamp(0, 1)[:, :, None, None].repeat(1, 1, size, size)
 
 
 def busy_backgrounds(n: int, size: int, rng: torch.Generator) -> Tensor:
     """Smooth random fields, from two-colour gradients to blotches, some with fine noise on top."""
-    field = torch.empty(n, 3, size, size)
+    field = torch.empty(n, 3, size, size, device=rng.device)
     for k, cells in enumerate((2, 4, 9)):
         part = field[k::3]
-        coarse = torch.rand(len(part), 3, cells, cells, generator=rng)
+        coarse = uniform((len(part), 3, cells, cells), 0, 1, rng)
         part.copy_(F.interpolate(coarse, (size, size), mode="bilinear", align_corners=True))
-    noise = torch.randn(n, 1, size, size, generator=rng)
+    noise = torch.randn(n, 1, size, size, generator=rng, device=rng.device)
     strength = uniform((n, 1, 1, 1), -0.1, 0.15, rng).clamp(min=0)
     return (field + noise * strength).clamp(0, 1)
 
@@ -196,17 +197,17 @@ def finish(images: Tensor, rng: torch.Generator) -> Tensor:
     gain = uniform((n, 1, 1, 1), 0.75, 1.25, rng).to(device)
     lift = uniform((n, 1, 1, 1), -0.08, 0.08, rng).to(device)
     saturation = uniform((n, 1, 1, 1), 0.6, 1.3, rng).to(device)
-    touched = (torch.rand(n, 1, 1, 1, generator=rng) < 0.6).to(device)
+    touched = (uniform((n, 1, 1, 1), 0, 1, rng) < 0.6).to(device)
     grey = images.mean(dim=1, keepdim=True)
     changed = ((grey + (images - grey) * saturation - 0.5) * gain + 0.5 + lift).clamp(0, 1)
     images = torch.where(touched, changed, images)
-    soft = (torch.rand(n, generator=rng) < 0.2).nonzero().flatten().to(device)
+    soft = (uniform((n,), 0, 1, rng) < 0.2).nonzero().flatten().to(device)
     if len(soft):
         small = F.interpolate(images[soft], scale_factor=0.5, mode="area")
         images[soft] = F.interpolate(small, size=(size, size), mode="bilinear")
-    grainy = (torch.rand(n, generator=rng) < 0.2).nonzero().flatten()
+    grainy = (uniform((n,), 0, 1, rng) < 0.2).nonzero().flatten()
     if len(grainy):
-        noise = torch.randn(len(grainy), 3, size, size, generator=rng)
+        noise = torch.randn(len(grainy), 3, size, size, generator=rng, device=rng.device)
         strength = uniform((len(grainy), 1, 1, 1), 0.02, 0.12, rng)
         rows = grainy.to(device)
         images[rows] = (images[rows] + (noise * strength).to(device)).clamp(0, 1)
