@@ -118,6 +118,8 @@ def robust(
     begin: Path | None = None,
     state: Path | None = None,
     steps: int = 6000,
+    minutes: float | None = None,
+    save_every: int = 100,
     sizes: tuple[int, ...] = (64, 96, 128),
     shares: tuple[float, ...] = (0.6, 0.25, 0.15),
     batch: int = 128,
@@ -144,6 +146,9 @@ def robust(
             `start` stays what FARE compares with.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
+        minutes: stop after this time instead, counted from the first step; what is told in steps
+            then comes at the same part of the time as it would of the steps.
+        save_every: steps between two training states on disk.
         sizes: sides of the pictures, rising.
         shares: part of the steps at each of them; together 1.
         batch: pictures a step at the first size; as many pixels at the others.
@@ -163,7 +168,8 @@ def robust(
     from guidegen.weights.store import embedded
 
     config = RobustConfig(
-        steps=steps, sizes=sizes, shares=shares, batch=batch, eps=eps, eps_warmup=eps_warmup,
+        steps=steps, minutes=minutes, save_every=save_every, sizes=sizes, shares=shares,
+        batch=batch, eps=eps, eps_warmup=eps_warmup,
         attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
     )  # fmt: skip
     scores = robust_run.run(

@@ -12,6 +12,8 @@ def vqgan(
     begin: Path | None = None,
     state: Path | None = None,
     steps: int = 5000,
+    minutes: float | None = None,
+    save_every: int = 50,
     plain_steps: int | None = None,
     early_share: float = 0.8,
     batch: int = 8,
@@ -38,6 +40,9 @@ def vqgan(
         begin: model folder to begin from, codebook included, in place of random weights.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
+        minutes: stop after this time instead, counted from the first step; what is told in steps
+            then comes at the same part of the time as it would of the steps.
+        save_every: steps between two training states on disk.
         plain_steps: how many of them, at first, go without the codebook, which then starts from
             what the encoder says; 300, and none with --begin.
         early_share: part of the steps, at first, that take crops of half the side, twice as many.
@@ -67,7 +72,8 @@ def vqgan(
         )
     plain = plain_steps if begin or plain_steps is not None else 300
     config = VQGANConfig(
-        steps=steps, plain_steps=plain, early_share=early_share, batch=batch, lr=lr,
+        steps=steps, minutes=minutes, save_every=save_every, plain_steps=plain,
+        early_share=early_share, batch=batch, lr=lr,
         adversarial=adversarial, adversarial_from=adversarial_from, scramble=scramble,
         decoder_only=decoder_only, ema=ema, compile=fuse,
     )  # fmt: skip
@@ -96,6 +102,8 @@ def predictor(
     texts: int = 12_000,
     state: Path | None = None,
     steps: int = 3000,
+    minutes: float | None = None,
+    save_every: int = 100,
     batch: int = 24,
     samples: int = 2,
     views: int = 1,
@@ -132,6 +140,9 @@ def predictor(
         texts: how many made-up texts.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
+        minutes: stop after this time instead, counted from the first step; what is told in steps
+            then comes at the same part of the time as it would of the steps.
+        save_every: steps between two training states on disk.
         batch: texts a step.
         samples: pictures of each text.
         views: of each picture.
@@ -151,7 +162,8 @@ def predictor(
     from guidegen.training.predictor.trainer import PredictorConfig
 
     config = PredictorConfig(
-        steps=steps, texts=batch, samples=samples, views=views, lr=lr,
+        steps=steps, minutes=minutes, save_every=save_every,
+        texts=batch, samples=samples, views=views, lr=lr,
         picture=picture, prior=prior, diversity=diversity, ema=ema,
     )  # fmt: skip
     wanted = run.Wanted(

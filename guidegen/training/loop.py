@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from guidegen.training import checkpoint
-from guidegen.training.progress import running_means
+from guidegen.training.pace import Pace
+from guidegen.training.progress import Losses, running_means
 
 T = TypeVar("T")
 
@@ -30,21 +31,25 @@ class SteppedTraining(ABC):
 
     Attributes:
         config: its length.
+        pace: where it is on its way; a subclass makes it first of all.
         state_file: where its state is kept.
-        step: how many steps are done; a subclass begins with what `checkpoint.resume` says.
+        step: how many steps are done; a subclass begins with what `_resume` says.
     """
 
     config: Length
+    pace: Pace
     state_file: Path
     step: int
 
-    def run(self) -> Iterator[dict[str, float]]:
+    def run(self) -> Iterator[Losses]:
         """Train to the end; yields what `_train_step` tells of each step."""
-        while self.step < self.config.steps:
+        self.pace.start(self.step)
+        while not self.pace.over:
             losses = self._train_step()
             self.step += 1
-            if self.step % self.config.save_every == 0 or self.step == self.config.steps:
-                checkpoint.save(self.state_file, self._state(), self.step)
+            self.pace.tick(self.step)
+            if self.pace.due(self.config.save_every):
+                checkpoint.save(self.state_file, self._parts(), self.step)
             yield losses
 
     def scored(
@@ -58,16 +63,27 @@ class SteppedTraining(ABC):
             score: given the running means of the losses, none where nothing was left to do.
         """
         scores: list[T] = []
-        means: dict[str, float] = {}
-        total = self.config.steps
-        for means in running_means(self.run(), done=self.step, total=total, name=name):
-            if self.step % every == 0 or self.step == total:
-                scores = score(means)
-        return scores or score(means)
+        for means in self.followed(name):
+            if self.pace.due(every):
+                scores = score({key: float(mean) for key, mean in means.items()})
+        return scores or score({})
+
+    def followed(self, name: str) -> Iterator[Losses]:
+        """Train to the end on a bar; yields the running means of the losses after each step."""
+        total = self.config.steps if self.pace.minutes is None else None
+        return running_means(self.run(), done=self.step, total=total, name=name)
+
+    def _resume(self) -> int:
+        """Go on from the state file; the step to go on from, 0 where there is none."""
+        return checkpoint.resume(self.state_file, self._parts())
+
+    def _parts(self) -> Mapping[str, Any]:
+        timed = self.pace.minutes is not None
+        return {**self._state(), "pace": self.pace} if timed else self._state()
 
     @abstractmethod
-    def _train_step(self) -> dict[str, float]:
-        """One step of the optimiser; its losses by name."""
+    def _train_step(self) -> Losses:
+        """One step of the optimiser; its losses by name, best as tensors where they are."""
 
     @abstractmethod
     def _state(self) -> Mapping[str, Any]:

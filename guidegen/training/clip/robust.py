@@ -22,7 +22,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from guidegen.clip.fused_cnn import NHWCEfficientNet
-from guidegen.training import checkpoint
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective
 from guidegen.training.clip.attack import l2_attack
@@ -30,7 +29,9 @@ from guidegen.training.clip.batches import Batch, SceneBatches
 from guidegen.training.clip.robust_tower import RobustTower
 from guidegen.training.clip.trainer import warm_average
 from guidegen.training.loop import SteppedTraining
-from guidegen.training.schedule import warmup_cosine
+from guidegen.training.pace import Pace
+from guidegen.training.progress import Losses
+from guidegen.training.schedule import paced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class RobustConfig:
     """How long, at which sizes, against which attack.
 
     steps: optimiser steps in all.
+    minutes: the time after which training stops; `steps` is then only what the schedules, which
+        follow the time, are counted in.
     sizes: side of the pictures in pixels, rising; each holds for a part of the steps as `shares`
         says, with `batch` pictures at the first and as many pixels a step afterwards.
     eps: L2 radius of the attack on a picture of 128 px in [0, 1]; in proportion to the side
@@ -50,6 +53,7 @@ class RobustConfig:
     """
 
     steps: int = 6000
+    minutes: float | None = None
     sizes: tuple[int, ...] = (64, 96, 128)
     shares: tuple[float, ...] = (0.6, 0.25, 0.15)
     batch: int = 128
@@ -64,7 +68,7 @@ class RobustConfig:
     ema: float = 0.998
     save_every: int = 100
 
-    def size(self, step: int) -> int:
+    def size(self, step: float) -> int:
         """Side of the pictures of a step."""
         done = 0.0
         for size, share in zip(self.sizes, self.shares, strict=True):
@@ -73,11 +77,11 @@ class RobustConfig:
                 return size
         return self.sizes[-1]
 
-    def pictures(self, step: int) -> int:
+    def pictures(self, step: float) -> int:
         """How many pictures a step has, so that it costs what a step of the first size does."""
         return max(8, round(self.batch * (self.sizes[0] / self.size(step)) ** 2))
 
-    def radius(self, step: int) -> float:
+    def radius(self, step: float) -> float:
         """The largest L2 radius of a step, for its size."""
         rise = min(1.0, 0.125 + 0.875 * step / max(1, self.eps_warmup))
         return self.eps * rise * self.size(step) / 128
@@ -109,6 +113,7 @@ class RobustTrainer(SteppedTraining):
         precision: torch.dtype = torch.float32,
     ) -> None:
         self.model, self.data, self.config, self.state_file = model, data, config, state_file
+        self.pace = Pace(config.steps, config.minutes)
         self.device: torch.device = model.text_projection.device
         self.tokenizer = clip.new_tokenizer()
         model.eval().requires_grad_(False)
@@ -119,31 +124,29 @@ class RobustTrainer(SteppedTraining):
             self.tower.parameters(), lr=config.lr, betas=(0.9, 0.98),
             weight_decay=config.weight_decay,
         )  # fmt: skip
-        self.schedule = LambdaLR(
-            self.optimizer, warmup_cosine(config.steps, warmup=min(100, config.steps // 4 + 1))
-        )
+        self.schedule = LambdaLR(self.optimizer, paced(self.pace))
         self.average: Any = AveragedModel(self.tower, avg_fn=warm_average(config.ema))
         with torch.no_grad():
             self.bank = torch.cat([self._text(t) for t in _in_parts(data.bank, 256)])
             self.bank_targets = objective.soft_bank_targets(self.bank)
         self.scale = torch.tensor(config.scale, device=self.device)
-        self.step = checkpoint.resume(state_file, self._state())
+        self.step = self._resume()
 
     def averaged_model(self) -> Any:
         """The whole model with the averaged tower in it."""
         self.average.module.write_into(self.model.visual)
         return self.model
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self) -> Losses:
         """One step; its losses, and its share of right answers."""
-        step, config = self.step, self.config
-        size, n = config.size(step), config.pictures(step)
+        step, now, config = self.step, self.pace.now, self.config
+        size, n = config.size(now), config.pictures(now)
         batch = self.data.batch(10**5 + step, n, size, self.device)
         rng = torch.Generator().manual_seed(self.data.seed * 1_000_003 + 7 * step + 1)
         with torch.no_grad():
             text = self._text(batch.texts)
             original = F.normalize(self.original((batch.images - 0.5) / 0.5), dim=-1)
-        eps = config.radius(step) * (0.25 + 0.75 * torch.rand(n, generator=rng))
+        eps = config.radius(now) * (0.25 + 0.75 * torch.rand(n, generator=rng))
         attack_steps = config.attack_steps
         if size == config.sizes[-1]:
             attack_steps = config.late_attack_steps
@@ -166,8 +169,8 @@ class RobustTrainer(SteppedTraining):
         self.average.update_parameters(self.tower)
         single = batch.concepts[:, 1] < 0
         right = (features.detach() @ self.bank.T).argmax(dim=1) == batch.concepts[:, 0]
-        out = {name: float(loss.detach()) for name, loss in losses.items()}
-        return {**out, "top1": float(right[single].float().mean())}
+        out = {name: loss.detach() for name, loss in losses.items()}
+        return {**out, "top1": (right & single).sum() / single.sum()}
 
     def _losses(
         self, features: Tensor, batch: Batch, text: Tensor, original: Tensor

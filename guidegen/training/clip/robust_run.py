@@ -79,8 +79,8 @@ def _save_and_score(
     hard = adversarial.retrieval(model, tokenizer, evaluator, draws=1)
     line = {
         "step": trainer.step,
-        "size": trainer.config.size(trainer.step - 1),
-        "eps": round(trainer.config.radius(trainer.step - 1), 3),
+        "size": trainer.config.size(trainer.pace.before),
+        "eps": round(trainer.config.radius(trainer.pace.before), 3),
         **{k: round(v, 4) for k, v in means.items()},
         **{f"{s.split}-top1": round(s.top1, 4) for s in scores},
         **{f"{s.split}-top5": round(s.top5, 4) for s in scores},

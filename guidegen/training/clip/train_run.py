@@ -17,7 +17,7 @@ from guidegen.training.clip.tower import adapt_batch_norm
 from guidegen.training.clip.trainer import TrainConfig, Trainer
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
-from guidegen.training.progress import running_means
+from guidegen.training.progress import Losses
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +72,12 @@ def run(
     trainer = Trainer(model, source, config, state_file=state_file)
     evaluator = evaluate.Evaluator(everything)
     scores: list[evaluate.Retrieval] = []
-    followed = running_means(trainer.run(), done=trainer.step, total=config.steps, name="train")
-    means: dict[str, float] = {}
-    for means in followed:
-        due = trainer.step % evaluate_every == 0 or trainer.step == config.head_steps
-        if due or trainer.step == config.steps:
+    means: Losses
+    for means in trainer.followed("train"):
+        if trainer.pace.due(evaluate_every) or trainer.step == config.head_steps:
             clip.save_model(trainer.ema_state(), out, tower=tower)
             scores = score(out, evaluator, where)
-            numbers = ", ".join(f"{k} {v:.3f}" for k, v in means.items())
+            numbers = ", ".join(f"{k} {float(v):.3f}" for k, v in means.items())
             log.info("step %d: %s\n%s", trainer.step, numbers, evaluate.describe(scores))
     if not scores:  # nothing was left to do
         clip.save_model(trainer.ema_state(), out, tower=tower)

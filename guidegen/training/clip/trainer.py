@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from guidegen.training import checkpoint
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective, tower
 from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.loop import SteppedTraining
+from guidegen.training.pace import Pace
+from guidegen.training.progress import Losses
 from guidegen.training.schedule import warmup_cosine
 
 
@@ -77,6 +78,7 @@ class Trainer(SteppedTraining):
         self, model: Any, data: SceneBatches, config: TrainConfig, *, state_file: Path
     ) -> None:
         self.model, self.data, self.config, self.state_file = model, data, config, state_file
+        self.pace = Pace(config.steps)
         self.device: torch.device = model.text_projection.device
         self.tokenizer = clip.new_tokenizer()
         self.trained = tower.Trained(model, text=config.train_text)
@@ -94,10 +96,10 @@ class Trainer(SteppedTraining):
         self.ema = AveragedModel(self.trained, avg_fn=warm_average(config.ema))
         self.bank = self._bank()
         self.bank_targets = self._bank_targets()
-        self.step = checkpoint.resume(state_file, self._state())
+        self.step = self._resume()
         self._phase: int | None = None  # the first stage that is trained, once a step was made
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self) -> Losses:
         config = self.config
         first = config.unfreeze_from if self.step >= config.head_steps else tower.LAST + 1
         if first != self._phase:
@@ -115,7 +117,7 @@ class Trainer(SteppedTraining):
         with torch.no_grad():
             self.trained.logit_scale.clamp_(max=4.6052)  # a temperature of 0.01, as in CLIP
         self.ema.update_parameters(self.trained)
-        return {k: float(v.detach()) for k, v in losses.items()}
+        return {k: v.detach() for k, v in losses.items()}
 
     def ema_state(self) -> dict[str, Tensor]:
         """State dict of the whole model with the averaged weights."""

@@ -28,11 +28,12 @@ from guidegen.guidance.losses.distances import spherical_distance
 from guidegen.guidance.starts.predictor import PredictorNetwork
 from guidegen.interfaces import Generator, Images, Latents, Perceptor
 from guidegen.ops import rows, straight_through
-from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
 from guidegen.training.loop import SteppedTraining
+from guidegen.training.pace import Pace
 from guidegen.training.predictor.texts import Drawings, Told
-from guidegen.training.schedule import warmup_cosine
+from guidegen.training.progress import Losses
+from guidegen.training.schedule import paced
 
 _NOISE = 0.06  # highest deviation of the noise on a view, which draws its own
 
@@ -43,6 +44,8 @@ class PredictorConfig:
 
     Attributes:
         steps: optimiser steps.
+        minutes: the time after which training stops; `steps` is then only what the schedule, which
+            follows the time, is counted in.
         texts: a step.
         samples: pictures of each text.
         views: of each picture.
@@ -60,6 +63,7 @@ class PredictorConfig:
     """
 
     steps: int = 3000
+    minutes: float | None = None
     texts: int = 24
     samples: int = 2
     views: int = 1
@@ -114,6 +118,7 @@ class PredictorTrainer(SteppedTraining):
         self.starts, self.most = starts, len(next(iter(starts.values())))
         self.embeddings, self.told, self.drawings = embeddings, told, drawings
         self.config, self.state_file, self.seed = config, state_file, seed
+        self.pace = Pace(config.steps, config.minutes)
         self.device = embeddings.device
         for part in (network.into, network.out_of):  # where they were fitted to drawings they stay
             part.requires_grad_(drawings is None)
@@ -121,8 +126,7 @@ class PredictorTrainer(SteppedTraining):
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
-        warmup = min(100, config.steps // 4 + 1)
-        self.schedule = LambdaLR(self.optimizer, warmup_cosine(config.steps, warmup=warmup))
+        self.schedule = LambdaLR(self.optimizer, paced(self.pace))
         self.average: Any = AveragedModel(network, avg_fn=warm_average(config.ema))
         height, width = generator.size
         self.aspect = width / height
@@ -130,9 +134,9 @@ class PredictorTrainer(SteppedTraining):
             count=config.texts * config.samples * config.views,
             overview=0.66, shift=0.075, scale=(0.55, 0.9), noise=0.0,
         )  # fmt: skip
-        self.step = checkpoint.resume(state_file, self._state())
+        self.step = self._resume()
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self) -> Losses:
         config = self.config
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         chosen = torch.randint(len(self.told), (config.texts,), generator=rng)
@@ -156,7 +160,7 @@ class PredictorTrainer(SteppedTraining):
         self.optimizer.step()
         self.schedule.step()
         self.average.update_parameters(self.network)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _latents(self, texts: Tensor, rng: torch.Generator) -> Latents:
         """Latents of every text, within the generator's bounds; the gradient passes these."""

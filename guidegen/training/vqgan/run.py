@@ -12,7 +12,6 @@ from torch import Tensor
 from guidegen.training.data import scenes
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
-from guidegen.training.progress import running_means
 from guidegen.training.vqgan.codebook import perplexity
 from guidegen.training.vqgan.loss import PerceptualLoss
 from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
@@ -24,8 +23,8 @@ from guidegen.weights.store import embedded
 log = logging.getLogger(__name__)
 
 SPELLED = (
-    "early_share", "batch", "lr", "adversarial", "adversarial_from", "scramble", "decoder_only",
-    "ema",
+    "minutes", "early_share", "batch", "lr", "adversarial", "adversarial_from", "scramble",
+    "decoder_only", "ema",
 )  # fmt: skip
 """Settings that the command line has under the same name."""
 PICTURES = 64  # of each kind that the figures are taken from
@@ -105,10 +104,9 @@ def run(
     )
     evaluator = Evaluator(everything, config.size)
     command = spelled(config, seed=seed, begin=begin, clip=clip_folder)
-    for _ in running_means(trainer.run(), done=trainer.step, total=config.steps, name="vqgan"):
-        if trainer.step % evaluate_every == 0 and trainer.step < config.steps:
-            export(trainer, out, evaluator, command)
-    return export(trainer, out, evaluator, command)
+    return trainer.scored(
+        "vqgan", evaluate_every, lambda _: export(trainer, out, evaluator, command)
+    )
 
 
 def spelled(config: VQGANConfig, **arguments: object) -> str:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from guidegen.training import checkpoint
 from guidegen.training.clip.trainer import warm_average
 from guidegen.training.device import bf16_where_quick
 from guidegen.training.loop import SteppedTraining
-from guidegen.training.schedule import warmup_cosine
+from guidegen.training.pace import Pace
+from guidegen.training.progress import Losses
+from guidegen.training.schedule import paced
 from guidegen.training.vqgan.codebook import Codebook, lookup, scrambled
 from guidegen.training.vqgan.discriminator import Adversary
 from guidegen.training.vqgan.loss import Balance
@@ -33,6 +34,8 @@ class VQGANConfig:
     """How long, how fast, and what counts.
 
     steps: of the optimiser, all of them.
+    minutes: the time after which training stops; `steps` is then only what the schedules, which
+        follow the time, are counted in.
     plain_steps: how many of them, at first, go without the codebook; None where it is a trained
         one, which is then kept.
     batch, size: pictures a step, and their side in pixels; in the first `early_share` of the steps
@@ -50,6 +53,7 @@ class VQGANConfig:
     """
 
     steps: int
+    minutes: float | None = None
     plain_steps: int | None = 300
     batch: int = 8
     size: int = 128
@@ -93,6 +97,7 @@ class VQGANTrainer(SteppedTraining):
     ) -> None:
         self.model, self.pictures, self.perceptual = model, pictures, perceptual
         self.config, self.state_file, self.seed = config, state_file, seed
+        self.pace = Pace(config.steps, config.minutes)
         model.to(memory_format=torch.channels_last).train()
         self.weight: Tensor = model.quantize.embedding.weight.requires_grad_(False)
         self.device = self.weight.device
@@ -104,8 +109,7 @@ class VQGANTrainer(SteppedTraining):
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-4
         )
-        warmup = min(100, config.steps // 4 + 1)
-        self.schedule = LambdaLR(self.optimizer, warmup_cosine(config.steps, warmup=warmup))
+        self.schedule = LambdaLR(self.optimizer, paced(self.pace))
         self.balance = Balance(
             {
                 "l1": 1.0,
@@ -116,16 +120,16 @@ class VQGANTrainer(SteppedTraining):
         )
         self.adversary = Adversary(self.device) if config.adversarial else None
         self.ema = AveragedModel(model, avg_fn=warm_average(config.ema))
-        self.step = checkpoint.resume(state_file, self._state())
+        self.step = self._resume()
         self.encode: Any = model.encoder
         self.decode: Any = model.decoder
         if config.compile:
             self.encode = torch.compile(model.encoder, dynamic=False)
             self.decode = torch.compile(model.decoder, dynamic=False)
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self) -> Losses:
         """One step; its losses, and the codes' use in its batch."""
-        if self.step == self.config.plain_steps:
+        if self.config.plain_steps is not None and self.pace.passes(self.config.plain_steps):
             self._start_codebook()
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._backward()
@@ -141,7 +145,7 @@ class VQGANTrainer(SteppedTraining):
         state = {k: v.clone() for k, v in self.ema.module.state_dict().items()}
         return {**state, "quantize.embedding.weight": self.weight.clone()}
 
-    def _backward(self) -> dict[str, float]:
+    def _backward(self) -> Losses:
         """One step's gradients; the losses, and how many codes the batch used."""
         config = self.config
         images = self._pictures(self.step).to(self.device)
@@ -149,12 +153,12 @@ class VQGANTrainer(SteppedTraining):
         z = self._encode(images)
         values = {}
         commit = torch.zeros((), device=self.device)
-        if self.step >= (config.plain_steps or 0):
+        if self.pace.now >= (config.plain_steps or 0):
             quantised, codes = lookup(z.detach(), self.weight)
             commit = config.commitment * (z - quantised).square().mean()
             if not config.decoder_only:
                 # entries rest in the last tenth, so that encoder and decoder can settle on them
-                rng = self._rng() if self.step < 0.9 * config.steps else None
+                rng = self._rng() if self.pace.now < 0.9 * config.steps else None
                 self.codebook.update(_rows(z.detach()), codes, rng)
             if config.scramble:
                 quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
@@ -169,7 +173,7 @@ class VQGANTrainer(SteppedTraining):
             losses["perceptual"], losses["semantic"] = self.perceptual(seen, images)
         if self.adversary is not None:
             values["discriminator"] = self.adversary.learn(images, seen)
-            if self.step >= config.adversarial_from:
+            if self.pace.now >= config.adversarial_from:
                 losses["adversarial"] = self.adversary.judge(seen)
         ends, grads = [out], [self.balance(losses, seen)]
         if commit.requires_grad:
@@ -180,7 +184,7 @@ class VQGANTrainer(SteppedTraining):
 
     def _pictures(self, step: int) -> Tensor:
         config = self.config
-        if step >= config.early_share * config.steps:
+        if self.pace.now >= config.early_share * config.steps:
             return self.pictures(step, config.batch, config.size)
         whole = self.pictures(step, 2 * config.batch, config.size)
         side = config.size // 2
