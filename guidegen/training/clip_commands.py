@@ -116,6 +116,7 @@ def robust(
     *,
     start: Path | None = None,
     begin: Path | None = None,
+    network: str | None = None,
     state: Path | None = None,
     steps: int = 6000,
     minutes: float | None = None,
@@ -129,7 +130,11 @@ def robust(
     late_attack_steps: int = 2,
     lr: float = 5e-4,
     fare: float = 5.0,
+    weight_decay: float = 0.01,
     ema: float = 0.998,
+    texts: int = 0,
+    processes: int = 1,
+    save_every: int = 100,
     evaluate_every: int = 500,
     seed: int = 0,
     device: str = "auto",
@@ -144,6 +149,8 @@ def robust(
         start: model folder to start from; by default the embedded CLIP.
         begin: folder whose image tower to begin with, to go on from one that is already robust;
             `start` stays what FARE compares with.
+        network: timm name of an image tower to train from nothing, whole; the texts stay those of
+            `start`.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
         minutes: stop after this time instead, counted from the first step; what is told in steps
@@ -158,7 +165,12 @@ def robust(
         late_attack_steps: the same at the last size.
         lr: peak learning rate.
         fare: weight of staying near the original embedding of the clean picture.
+        weight_decay: of AdamW.
         ema: decay of the average of the weights, which is what is kept.
+        texts: captions drawn and encoded once for the whole training, for a GPU that takes pictures
+            faster than captions are made; 0 draws new ones for every batch.
+        processes: that tokenize them.
+        save_every: steps between two states on disk.
         evaluate_every: steps between evaluations.
         seed: of everything random.
         device: auto, cpu, cuda...
@@ -171,9 +183,11 @@ def robust(
         steps=steps, minutes=minutes, save_every=save_every, sizes=sizes, shares=shares,
         batch=batch, eps=eps, eps_warmup=eps_warmup,
         attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
+        weight_decay=weight_decay, texts=texts, processes=processes,
+        save_every=save_every,
     )  # fmt: skip
     scores = robust_run.run(
-        data, out, start=start or embedded("clip"), begin=begin,
+        data, out, start=start or embedded("clip"), begin=begin, network=network,
         state_file=state or out.with_name(f"{out.name}.state.pt"), config=config,
         evaluate_every=evaluate_every, seed=seed, device=device,
     )  # fmt: skip

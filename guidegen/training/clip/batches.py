@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -36,6 +36,37 @@ class Batch:
     concepts: Tensor
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What n pictures show; those with two things come last. All tensors are int64.
+
+    first: [n], number of the drawing.
+    second: [pairs], that of the other one.
+    vertical: [pairs], 1 where the first is above the second, 0 where it is left of it.
+    tint: [n - pairs], number of the colour that the thing was given; -1 for its own.
+    ground: [n], number of the colour of a plain background; -1 where it is not plain.
+    """
+
+    first: Tensor
+    second: Tensor
+    vertical: Tensor
+    tint: Tensor
+    ground: Tensor
+
+    def chosen(self, single: Tensor, pairs: Tensor) -> Contents:
+        """Some pictures with one thing and some with two, each numbered among its like."""
+        alone = len(self.first) - len(self.second)
+        rows = torch.cat((single, pairs + alone))
+        return Contents(
+            self.first[rows], self.second[pairs], self.vertical[pairs], self.tint[single],
+            self.ground[rows],
+        )  # fmt: skip
+
+    def to(self, device: torch.device) -> Contents:
+        """The same on another device."""
+        return Contents(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
 class SceneBatches:
     """Draws training batches from cut-outs held in memory.
 
@@ -45,6 +76,7 @@ class SceneBatches:
         seed: of everything random.
         pairs: share of pictures that show two things.
         tinted: share of the others whose thing is given a colour.
+        device: where the cut-outs are kept and pictures are composed.
     """
 
     def __init__(
@@ -55,72 +87,109 @@ class SceneBatches:
         seed: int,
         pairs: float = 0.2,
         tinted: float = 0.15,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.cutouts = torch.from_numpy(cutouts)
+        self.device = torch.device(device)
+        self.cutouts = torch.from_numpy(cutouts).to(self.device)
         self.records = records
         self.seed, self.pairs, self.tinted = seed, pairs, tinted
         names = list(dict.fromkeys(r.concept for r in records))
         number = {name: i for i, name in enumerate(names)}
-        self.concepts = torch.tensor([number[r.concept] for r in records])
-        self.members = [self.concepts.eq(i).nonzero().flatten().tolist() for i in range(len(names))]
+        self.concepts = torch.tensor([number[r.concept] for r in records], device=self.device)
+        self.numbers = self.concepts.tolist()
+        members: list[list[int]] = [[] for _ in names]
+        for row, concept in enumerate(self.numbers):
+            members[concept].append(row)
+        self.members = members
         self.bank = [records[m[0]].caption.lower() for m in self.members]
         """One caption for each concept."""
-        self.opaque = torch.from_numpy((cutouts[:, ::8, ::8, 3] > 250).all((1, 2)))
-        self.mirror = torch.tensor([captions.may_mirror(r) for r in records])
+        opaque = (cutouts[:, ::8, ::8, 3] > 250).all((1, 2))
+        self.opaque = torch.from_numpy(opaque).to(self.device)
+        self.mirror = torch.tensor([captions.may_mirror(r) for r in records], device=self.device)
         self.tintable = torch.tensor([captions.may_tint(r) for r in records])
-        counts = Counter(self.concepts.tolist())
+        counts = Counter(self.numbers)
         self.weights = torch.tensor(
             [
                 counts[c] ** -0.5 * (0.5 if _REPETITIVE.search(r.caption) else 1.0)
-                for r, c in zip(records, self.concepts.tolist(), strict=True)
+                for r, c in zip(records, self.numbers, strict=True)
             ]
         )
+        self.near_weights = self.weights.to(self.device)
 
     def batch(self, step: int, n: int, size: int, device: torch.device) -> Batch:
         """The `step`-th batch: `n` pictures of `size` pixels."""
-        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        rng = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
         words = random.Random(self.seed * 1_000_003 + step)
+        contents = self.contents(n, words)
+        texts = self.texts(contents, words)
+        wrong = [captions.contradict(text, words) for text in texts]
+        contents = contents.to(self.device)
+        images = self.compose(contents, size, rng).to(device)
+        return Batch(images, texts, wrong, self.things(contents).to(device))
+
+    def contents(self, n: int, words: random.Random) -> Contents:
+        """What `n` pictures show, drawn at random."""
+        rng = torch.Generator().manual_seed(words.getrandbits(60))
         paired = int(n * self.pairs)
         single = n - paired
         drawn = torch.multinomial(self.weights, n + paired, replacement=True, generator=rng)
         first, second = drawn[:n], drawn[n:]
         for i in range(0, paired, 5):  # every fifth pair is two drawings of the same thing
-            second[i] = words.choice(self.members[int(self.concepts[first[single + i]])])
-        vertical = torch.rand(paired, generator=rng) < 0.5
+            second[i] = words.choice(self.members[self.numbers[int(first[single + i])]])
+        kind = torch.rand(n, generator=rng)
+        ground = torch.randint(1, len(scenes.COLOUR_NAMES), (n,), generator=rng)
+        ground[kind < 0.3] = 0
+        ground[kind > 0.6] = -1
+        vertical = (torch.rand(paired, generator=rng) < 0.5).long()
+        return Contents(first, second, vertical, self._tints(first[:single], rng), ground)
 
-        canvas, colour_names = self._backgrounds(n, size, rng, device)
-        fill = self.opaque[first[:single]]
-        where = scenes.random_placement(self.mirror[first[:single]], fill, rng)
-        layer = self._draw(first[:single], where, size, rng, device)
-        tints = self._tints(first[:single], rng)
-        tinted = tints.ge(0).nonzero().flatten()
-        layer[tinted] = scenes.tint(layer[tinted], tints[tinted])
+    def texts(self, contents: Contents, words: random.Random) -> list[str]:
+        """Captions of pictures, one each."""
+        names = [*scenes.COLOUR_NAMES, None]  # the last for -1
+        tints = contents.tint.tolist()
+        first, grounds = contents.first.tolist(), contents.ground.tolist()
+        return [
+            captions.one(self.records[r], names[ground], words, tint=names[tint])
+            for r, ground, tint in zip(first, grounds, tints, strict=False)
+        ] + [
+            captions.two(self.records[a], self.records[b], bool(v), words)
+            for a, b, v in zip(
+                first[len(tints) :], contents.second.tolist(), contents.vertical.tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
+
+    def things(self, contents: Contents) -> Tensor:
+        """Int [n, 2], the concepts that pictures show; -1 where there is no second one."""
+        single = len(contents.tint)
+        out = torch.full((len(contents.first), 2), -1, device=contents.first.device)
+        out[:, 0] = self.concepts.to(out.device)[contents.first]
+        out[single:, 1] = self.concepts.to(out.device)[contents.second]
+        return out
+
+    def compose(self, contents: Contents, size: int, rng: torch.Generator) -> Tensor:
+        """Pictures, RGB [n, 3, size, size] in [0, 1].
+
+        Args:
+            contents: what they show, on our device.
+            size: side in pixels.
+            rng: of everything else, on our device.
+        """
+        single, paired = len(contents.tint), len(contents.second)
+        canvas = self._backgrounds(contents.ground, size, rng)
+        alone = contents.first[:single]
+        where = scenes.random_placement(self.mirror[alone], self.opaque[alone], rng)
+        layer = self._draw(alone, where, size, rng)
+        tinted = contents.tint.ge(0).nonzero().flatten()
+        layer[tinted] = scenes.tint(layer[tinted], contents.tint[tinted])
         canvas[:single] = scenes.over(layer, canvas[:single])
         if paired:
-            both = torch.cat((first[single:], second))
-            where = scenes.pair_placement(vertical, self.mirror[both], rng)
-            layers = self._draw(both, where, size, rng, device)
+            both = torch.cat((contents.first[single:], contents.second))
+            where = scenes.pair_placement(contents.vertical.bool(), self.mirror[both], rng)
+            layers = self._draw(both, where, size, rng)
             scene = scenes.over(layers[:paired], canvas[single:])
             canvas[single:] = scenes.over(layers[paired:], scene)
-
-        texts = [
-            captions.one(
-                self.records[r], name, words, tint=scenes.COLOUR_NAMES[c] if c >= 0 else None
-            )
-            for r, name, c in zip(
-                first[:single].tolist(), colour_names[:single], tints.tolist(), strict=True
-            )
-        ] + [
-            captions.two(self.records[a], self.records[b], v, words)
-            for a, b, v in zip(
-                first[single:].tolist(), second.tolist(), vertical.tolist(), strict=True
-            )
-        ]
-        concepts = torch.full((n, 2), -1)
-        concepts[:, 0] = self.concepts[first]
-        concepts[single:, 1] = self.concepts[second]
-        wrong = [captions.contradict(text, words) for text in texts]
-        return Batch(scenes.finish(canvas, rng), texts, wrong, concepts.to(device))
+        return scenes.finish(canvas, rng)
 
     def _tints(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Colours to give to some cut-outs, as indices of names; -1 leaves one as it is."""
@@ -129,31 +198,19 @@ class SceneBatches:
         return torch.where(chosen, colour, -1)
 
     def _draw(
-        self,
-        rows: Tensor,
-        where: scenes.Placement,
-        size: int,
-        rng: torch.Generator,
-        device: torch.device,
+        self, rows: Tensor, where: scenes.Placement, size: int, rng: torch.Generator
     ) -> Tensor:
         stretch = scenes.uniform((len(rows), 2), 0.85, 1.15, rng)
-        return scenes.place(self.cutouts[rows].to(device), where, size, stretch)
+        return scenes.place(self.cutouts[rows], where, size, stretch)
 
-    def _backgrounds(
-        self, n: int, size: int, rng: torch.Generator, device: torch.device
-    ) -> tuple[Tensor, list[str | None]]:
-        """White, plain, busy, or another cut-out seen from very near; and the plain ones' names."""
-        kind = torch.rand(n, generator=rng)
-        colour = torch.randint(1, len(scenes.COLOUR_NAMES), (n,), generator=rng)
-        colour[kind < 0.3] = 0
-        canvas = scenes.plain_backgrounds(colour, size, rng).to(device)
-        busy = (kind > 0.6).nonzero().flatten()
-        canvas[busy] = scenes.busy_backgrounds(len(busy), size, rng).to(device)
-        near = (kind > 0.9).nonzero().flatten()
+    def _backgrounds(self, ground: Tensor, size: int, rng: torch.Generator) -> Tensor:
+        """Plain ones where a colour says so; else busy, or another cut-out seen from very near."""
+        canvas = scenes.plain_backgrounds(ground.clamp(min=0), size, rng)
+        busy = ground.lt(0).nonzero().flatten()
+        canvas[busy] = scenes.busy_backgrounds(len(busy), size, rng)
+        near = busy[scenes.uniform((len(busy),), 0, 1, rng) < 0.25]
         if len(near):
-            rows = torch.multinomial(self.weights, len(near), replacement=True, generator=rng)
-            layers = self._draw(rows, scenes.near_placement(len(near), rng), size, rng, device)
+            rows = torch.multinomial(self.near_weights, len(near), replacement=True, generator=rng)
+            layers = self._draw(rows, scenes.near_placement(len(near), rng), size, rng)
             canvas[near] = scenes.over(layers, canvas[near])
-        plain = (kind <= 0.6).tolist()
-        names = [scenes.COLOUR_NAMES[c] if p else None for c, p in zip(colour, plain, strict=True)]
-        return canvas, names
+        return canvas

@@ -22,12 +22,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from guidegen.clip.fused_cnn import NHWCEfficientNet
+from guidegen.training.average import warm_averages
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective
 from guidegen.training.clip.attack import l2_attack
-from guidegen.training.clip.batches import Batch, SceneBatches
+from guidegen.training.clip.batches import SceneBatches
+from guidegen.training.clip.encoded import Batches, EncodedBatch, EncodedBatches, PreparedBatches
+from guidegen.training.clip.network_tower import NetworkTower
 from guidegen.training.clip.robust_tower import RobustTower
-from guidegen.training.clip.trainer import warm_average
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
 from guidegen.training.progress import Losses
@@ -48,6 +50,9 @@ class RobustConfig:
     eps_warmup: steps over which eps rises from an eighth.
     attack_steps: gradient steps of the attack; `late_attack_steps` at the last size.
     lr: peak learning rate of AdamW.
+    texts: captions that are drawn and encoded once for the whole training; 0 draws new ones for
+        every batch.
+    processes: that tokenize those captions.
     scale: inverse temperature of the softmaxes.
     fare: weight of 1 - cos to what the tower said of the clean picture before training.
     """
@@ -62,6 +67,8 @@ class RobustConfig:
     attack_steps: int = 1
     late_attack_steps: int = 2
     lr: float = 5e-4
+    texts: int = 0
+    processes: int = 1
     weight_decay: float = 0.01
     scale: float = 20.0
     fare: float = 5.0
@@ -88,15 +95,17 @@ class RobustConfig:
 
 
 class RobustTrainer(SteppedTraining):
-    """Trains a copy of `model`'s image tower; `averaged_model()` is what to evaluate and keep.
+    """Trains an image tower for `model`'s texts; `averaged_model()` is what to evaluate and keep.
 
     Args:
-        model: an open_clip CLIP whose image tower is an EfficientNet-Lite, on its device.
-        data: source of batches.
+        model: an open_clip CLIP whose image tower is an EfficientNet-Lite, on its device; FARE
+            compares with that tower.
+        data: source of batches, on the same device.
         config: see `RobustConfig`.
         state_file: where the training state is kept; training goes on from it if it exists.
-        begin: an image tower of the same kind to begin with; by default the model's own, which FARE
-            compares with in any case.
+        begin: an image tower of the same kind to begin with; by default the model's own.
+        network: a model with the same text tower and another kind of image tower, which is the one
+            that is trained, whole.
         precision: of the tower's arithmetic.
     """
 
@@ -110,25 +119,36 @@ class RobustTrainer(SteppedTraining):
         *,
         state_file: Path,
         begin: Any = None,
+        network: Any = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        self.model, self.data, self.config, self.state_file = model, data, config, state_file
+        self.config, self.state_file = config, state_file
         self.pace = Pace(config.steps, config.minutes)
         self.device: torch.device = model.text_projection.device
-        self.tokenizer = clip.new_tokenizer()
         model.eval().requires_grad_(False)
+        self.texts = model
+        self.model = model if network is None else network.eval().requires_grad_(False)
         plain: Any = copy.deepcopy(model.visual)  # `averaged_model` overwrites the model's own
         self.original = NHWCEfficientNet(plain, precision=precision).requires_grad_(False)
-        self.tower = RobustTower(plain if begin is None else begin, precision=precision)
+        kind = RobustTower if network is None else NetworkTower
+        self.tower = kind(self.model.visual if begin is None else begin, precision=precision)
+        cuda = self.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
             self.tower.parameters(), lr=config.lr, betas=(0.9, 0.98),
-            weight_decay=config.weight_decay,
+            weight_decay=config.weight_decay, fused=cuda,
         )  # fmt: skip
         self.schedule = LambdaLR(self.optimizer, paced(self.pace))
-        self.average: Any = AveragedModel(self.tower, avg_fn=warm_average(config.ema))
-        with torch.no_grad():
-            self.bank = torch.cat([self._text(t) for t in _in_parts(data.bank, 256)])
-            self.bank_targets = objective.soft_bank_targets(self.bank)
+        self.average: Any = AveragedModel(
+            self.tower, multi_avg_fn=warm_averages(config.ema), use_buffers=True
+        )
+        tokens = clip.tokenize(clip.new_tokenizer(), data.bank).to(self.device)
+        self.bank = torch.cat([self._text(part) for part in tokens.split(256)])
+        self.bank_targets = objective.soft_bank_targets(self.bank)
+        self.data: Batches = (
+            PreparedBatches(data, self._text, texts=config.texts, processes=config.processes)
+            if config.texts
+            else EncodedBatches(data, self._text)
+        )
         self.scale = torch.tensor(config.scale, device=self.device)
         self.step = self._resume()
 
@@ -141,26 +161,27 @@ class RobustTrainer(SteppedTraining):
         """One step; its losses, and its share of right answers."""
         step, now, config = self.step, self.pace.now, self.config
         size, n = config.size(now), config.pictures(now)
-        batch = self.data.batch(10**5 + step, n, size, self.device)
-        rng = torch.Generator().manual_seed(self.data.seed * 1_000_003 + 7 * step + 1)
+        batch = self.data(10**5 + step, n, size)
+        rng = torch.Generator(self.device)
+        rng.manual_seed(self.data.source.seed * 1_000_003 + 7 * step + 1)
         with torch.no_grad():
-            text = self._text(batch.texts)
             original = F.normalize(self.original((batch.images - 0.5) / 0.5), dim=-1)
-        eps = config.radius(now) * (0.25 + 0.75 * torch.rand(n, generator=rng))
+        share = torch.rand(n, generator=rng, device=rng.device)
+        eps = config.radius(now) * (0.25 + 0.75 * share)
         attack_steps = config.attack_steps
         if size == config.sizes[-1]:
             attack_steps = config.late_attack_steps
 
         def total(features: Tensor) -> Tensor:
-            return torch.stack(list(self._losses(features, batch, text, original).values())).sum()
+            return torch.stack(list(self._losses(features, batch, original).values())).sum()
 
-        self.tower.requires_grad_(False)
+        self.tower.eval().requires_grad_(False)
         hard = l2_attack(
             batch.images, lambda x: total(self.tower(x)), eps, steps=attack_steps, rng=rng
         )
-        self.tower.requires_grad_(True)
+        self.tower.train().requires_grad_(True)
         features = self.tower(hard)
-        losses = self._losses(features, batch, text, original)
+        losses = self._losses(features, batch, original)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.tower.parameters(), 2.0)
@@ -172,20 +193,17 @@ class RobustTrainer(SteppedTraining):
         out = {name: loss.detach() for name, loss in losses.items()}
         return {**out, "top1": (right & single).sum() / single.sum()}
 
-    def _losses(
-        self, features: Tensor, batch: Batch, text: Tensor, original: Tensor
-    ) -> dict[str, Tensor]:
+    def _losses(self, features: Tensor, batch: EncodedBatch, original: Tensor) -> dict[str, Tensor]:
         concepts, scale = batch.concepts, self.scale
         return {
-            "pairs": objective.contrastive(features, text, concepts, scale),
+            "pairs": objective.contrastive(features, batch.text, concepts, scale),
             "bank": objective.bank_loss(features, self.bank, self.bank_targets, concepts, scale),
             "fare": self.config.fare * (1 - (features * original).sum(dim=1)).mean(),
         }
 
     @torch.no_grad()
-    def _text(self, texts: list[str]) -> Tensor:
-        tokens = clip.tokenize(self.tokenizer, texts).to(self.device)
-        features = clip.text_trunk(self.model, tokens).float() @ self.model.text_projection
+    def _text(self, tokens: Tensor) -> Tensor:
+        features = clip.text_trunk(self.texts, tokens).float() @ self.texts.text_projection
         return F.normalize(features, dim=-1)
 
     def _state(self) -> dict[str, Any]:
@@ -193,7 +211,3 @@ class RobustTrainer(SteppedTraining):
             "tower": self.tower, "average": self.average,
             "optimizer": self.optimizer, "schedule": self.schedule,
         }  # fmt: skip
-
-
-def _in_parts(items: list[str], size: int) -> list[list[str]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]

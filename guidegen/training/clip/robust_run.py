@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -27,15 +28,18 @@ def run(
     *,
     start: Path,
     begin: Path | None = None,
+    network: str | None = None,
     state_file: Path,
     config: RobustConfig,
     evaluate_every: int,
     seed: int,
     device: str,
-    precision: torch.dtype = torch.float32,
+    precision: torch.dtype | None = None,
 ) -> list[evaluate.Retrieval]:
     """See `guidegen.training.clip_commands.robust`; curves go to `out/curves.jsonl`."""
     where = choose(device)
+    if precision is None:  # bf16 costs less on a GPU; on a CPU the depthwise kernels lose by it
+        precision = torch.bfloat16 if where.type == "cuda" else torch.float32
     model, _ = clip.load_model(start)
     tower = json.loads((start / clip.CONFIG).read_text())["model_cfg"]["vision_cfg"]
     name = tower.get("timm_model_name", "")
@@ -47,14 +51,20 @@ def run(
     everything = CaptionedImages(data)
     records = [r for r in everything if r.split == "train"]
     cutouts = everything.images(128, tqdm(records, desc="reading", unit="image", mininterval=5))
-    source = SceneBatches(cutouts, records, seed=seed)
+    source = SceneBatches(cutouts, records, seed=seed, device=where)
+    towers: dict[str, Any] = {}
+    if begin is not None:
+        towers["begin"] = load_folder(begin)[0].visual.to(where)
+    if network is not None:
+        name = network
+        towers["network"] = _new(network, start, seed).to(where)
     trainer = RobustTrainer(
         model.to(where),
         source,
         config,
         state_file=state_file,
         precision=precision,
-        begin=None if begin is None else load_folder(begin)[0].visual.to(where),
+        **towers,
     )
     evaluator = evaluate.Evaluator(everything, sample=64)
     return trainer.scored(
@@ -62,6 +72,19 @@ def run(
         evaluate_every,
         lambda means: _save_and_score(trainer, out, name, evaluator, where, means),
     )
+
+
+def _new(network: str, start: Path, seed: int) -> Any:
+    """A model with an untrained image tower of this timm name, and the text tower of `start`."""
+    torch.manual_seed(seed)
+    try:
+        model = clip.new_model(network)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"--network {network}: {error}; `timm.list_models()` has them"
+        ) from error
+    clip.load_text_tower(model, start)
+    return model
 
 
 def _save_and_score(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from guidegen.training.average import warm_averages
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective, tower
 from guidegen.training.clip.batches import SceneBatches
@@ -52,16 +52,6 @@ class TrainConfig:
     save_every: int = 200
 
 
-def warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential average that forgets its first steps sooner."""
-
-    def average(mean: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        n = int(count)
-        return mean.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return average
-
-
 class Trainer(SteppedTraining):
     """Trains `model` in place; `ema_state` is what to evaluate and to keep.
 
@@ -93,7 +83,7 @@ class Trainer(SteppedTraining):
             self._groups(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
         self.schedule = LambdaLR(self.optimizer, [self._tower_factor, self._head_factor])
-        self.ema = AveragedModel(self.trained, avg_fn=warm_average(config.ema))
+        self.ema = AveragedModel(self.trained, multi_avg_fn=warm_averages(config.ema))
         self.bank = self._bank()
         self.bank_targets = self._bank_targets()
         self.step = self._resume()

@@ -28,7 +28,7 @@ from guidegen.guidance.losses.distances import spherical_distance
 from guidegen.guidance.starts.predictor import PredictorNetwork
 from guidegen.interfaces import Generator, Images, Latents, Perceptor
 from guidegen.ops import rows, straight_through
-from guidegen.training.clip.trainer import warm_average
+from guidegen.training.average import warm_averages
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
 from guidegen.training.predictor.texts import Drawings, Told
@@ -127,7 +127,7 @@ class PredictorTrainer(SteppedTraining):
             trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.schedule = LambdaLR(self.optimizer, paced(self.pace))
-        self.average: Any = AveragedModel(network, avg_fn=warm_average(config.ema))
+        self.average: Any = AveragedModel(network, multi_avg_fn=warm_averages(config.ema))
         height, width = generator.size
         self.aspect = width / height
         self.cutouts = CutoutSettings(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from guidegen.training.clip.trainer import warm_average
+from guidegen.training.average import warm_averages
 from guidegen.training.device import bf16_where_quick
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
@@ -119,7 +119,7 @@ class VQGANTrainer(SteppedTraining):
             }
         )
         self.adversary = Adversary(self.device) if config.adversarial else None
-        self.ema = AveragedModel(model, avg_fn=warm_average(config.ema))
+        self.ema = AveragedModel(model, multi_avg_fn=warm_averages(config.ema))
         self.step = self._resume()
         self.encode: Any = model.encoder
         self.decode: Any = model.decoder
