@@ -134,7 +134,6 @@ def robust(
     ema: float = 0.998,
     texts: int = 0,
     processes: int = 1,
-    save_every: int = 100,
     evaluate_every: int = 500,
     seed: int = 0,
     device: str = "auto",
@@ -170,7 +169,6 @@ def robust(
         texts: captions drawn and encoded once for the whole training, for a GPU that takes pictures
             faster than captions are made; 0 draws new ones for every batch.
         processes: that tokenize them.
-        save_every: steps between two states on disk.
         evaluate_every: steps between evaluations.
         seed: of everything random.
         device: auto, cpu, cuda...
@@ -184,7 +182,6 @@ def robust(
         batch=batch, eps=eps, eps_warmup=eps_warmup,
         attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
         weight_decay=weight_decay, texts=texts, processes=processes,
-        save_every=save_every,
     )  # fmt: skip
     scores = robust_run.run(
         data, out, start=start or embedded("clip"), begin=begin, network=network,

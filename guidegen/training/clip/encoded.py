@@ -107,7 +107,7 @@ class PreparedBatches:
     def _composed(self, turn: int, n: int, size: int) -> EncodedBatch:
         source = self.source
         rng = torch.Generator(source.device).manual_seed(source.seed * 1_000_003 + turn)
-        pairs = min(int(n * source.pairs), len(self.contents.second) * n)
+        pairs = int(n * source.pairs) if len(self.contents.second) else 0
         alone = len(self.contents.tint)
 
         def drawn(among: int, count: int) -> Tensor:
