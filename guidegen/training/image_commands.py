@@ -111,7 +111,10 @@ def predictor(
     width: int = 512,
     channels: int = 32,
     noise: int = 32,
+    rank: int = 128,
+    cells: int = 2,
     picture: float = 10.0,
+    picture_size: int = 32,
     prior: float = 1.0,
     diversity: float = 1.0,
     ema: float = 0.998,
@@ -150,7 +153,11 @@ def predictor(
         width: of the hidden layers.
         channels: of the decoder's finest level.
         noise: numbers of the noise that makes starts differ.
+        rank: of the part that is linear in the embedding.
+        cells: of a grid along its side, for each of the decoder's level that it comes from: 2 is
+            quick and weaves dots, 1 costs more than all the rest.
         picture: weight of the drawings.
+        picture_size: side in pixels at which pictures are compared with them.
         prior: weight of the generator's own regulariser.
         diversity: weight of the term against pictures of one text being alike.
         ema: decay of the average of the weights, which is what is kept.
@@ -164,11 +171,11 @@ def predictor(
     config = PredictorConfig(
         steps=steps, minutes=minutes, save_every=save_every,
         texts=batch, samples=samples, views=views, lr=lr,
-        picture=picture, prior=prior, diversity=diversity, ema=ema,
+        picture=picture, picture_size=picture_size, prior=prior, diversity=diversity, ema=ema,
     )  # fmt: skip
     wanted = run.Wanted(
         generator=generator, option=option, size=size, perceptor=perceptor, finest=finest,
-        width=width, channels=channels, noise=noise,
+        width=width, channels=channels, noise=noise, rank=rank, cells=cells,
     )  # fmt: skip
     scores = run.run(
         data, out, wanted=wanted, pictures=pictures, texts=texts,

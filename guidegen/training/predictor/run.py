@@ -62,6 +62,8 @@ class Wanted:
     width: int
     channels: int
     noise: int
+    rank: int = 128
+    cells: int = 2
 
 
 def run(
@@ -103,7 +105,7 @@ def run(
     drawings = None
     if pictures:
         reading = tqdm(records, desc="reading", unit="image", mininterval=5)
-        drawings = Drawings(everything.images(_DRAWN, reading), config.picture_size)
+        drawings = Drawings(everything.images(_DRAWN, reading), config.picture_size, where)
     torch.manual_seed(seed)
     network = _network(card)
     rngs = [torch.Generator().manual_seed(k) for k in range(_EXAMPLES)]
@@ -154,6 +156,8 @@ def _card(generator: Generator, perceptor: Perceptor, wanted: Wanted) -> Predict
             noise=wanted.noise,
             width=wanted.width,
             channels=wanted.channels,
+            rank=wanted.rank,
+            cells=wanted.cells,
         ),
         predicted=predicted,
     )
@@ -194,7 +198,7 @@ def _fit(
     parts = []
     for i in tqdm(range(0, len(told), 64), desc="drawings", unit="64", mininterval=5):
         seen = F.interpolate(drawings(told[i : i + 64]), generator.size, mode="bilinear")
-        found = generator.encode(seen.to(embeddings.device))
+        found = generator.encode(seen)
         parts.append({name: found[name] for name in network.shapes})
     return network.fit(embeddings, joined(parts))
 

@@ -97,41 +97,45 @@ class Drawings:
     Args:
         cutouts: RGBA uint8 [n, S, S, 4] of all records.
         size: side of the pictures in pixels.
+        device: where they are composed.
     """
 
-    def __init__(self, cutouts: NDArray[np.uint8], size: int) -> None:
-        self.cutouts, self.size = torch.from_numpy(cutouts), size
+    def __init__(
+        self, cutouts: NDArray[np.uint8], size: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.device, self.size = torch.device(device), size
+        self.cutouts = torch.from_numpy(cutouts).to(self.device)
 
     def __call__(self, told: Sequence[Told]) -> Tensor:
         """RGB [n, 3, size, size] in [0, 1]."""
         n, size = len(told), self.size
-        canvas = scenes.plain_backgrounds(
-            torch.tensor([each.background for each in told]), size, torch.Generator().manual_seed(0)
-        )
-        pairs = torch.tensor([each.second >= 0 for each in told])
-        upright = torch.tensor([each.upright for each in told])
-        layer = self._placed([each.first for each in told], pairs, upright, -0.48)
-        tints = torch.tensor([each.tint for each in told])
+        first, second, upright, tints, grounds = torch.tensor(
+            [(t.first, t.second, t.upright, t.tint, t.background) for t in told],
+            device=self.device,
+        ).T
+        rng = torch.Generator(self.device).manual_seed(0)
+        canvas = scenes.plain_backgrounds(grounds, size, rng)
+        pairs, upright = second.ge(0), upright.bool()
+        layer = self._placed(first, pairs, upright, -0.48)
         tinted = tints.ge(0).nonzero().flatten()
         layer[tinted] = scenes.tint(layer[tinted], tints[tinted])
         canvas = scenes.over(layer, canvas)
-        if pairs.any():
-            which = pairs.nonzero().flatten()
-            second = self._placed(
-                [told[i].second for i in which.tolist()], pairs[which], upright[which], 0.48
-            )
-            canvas[which] = scenes.over(second, canvas[which])
+        which = pairs.nonzero().flatten()
+        if len(which):
+            layer = self._placed(second[which], pairs[which], upright[which], 0.48)
+            canvas[which] = scenes.over(layer, canvas[which])
         assert canvas.shape == (n, 3, size, size)
         return canvas.clamp(0, 1)
 
-    def _placed(self, rows: list[int], pairs: Tensor, upright: Tensor, along: float) -> Tensor:
-        n = len(rows)
+    def _placed(self, rows: Tensor, pairs: Tensor, upright: Tensor, along: float) -> Tensor:
+        n, device = len(rows), self.device
         aside = torch.where(pairs, along, 0.0)
         where = scenes.Placement(
             x=torch.where(upright, 0.0, aside),
             y=torch.where(upright, aside, 0.0),
             scale=torch.where(pairs, 0.55, 0.9),
-            angle=torch.zeros(n),
-            flip=torch.ones(n),
+            angle=torch.zeros(n, device=device),
+            flip=torch.ones(n, device=device),
         )
-        return scenes.place(self.cutouts[rows], where, self.size, torch.ones(n, 2))
+        stretch = torch.ones(n, 2, device=device)
+        return scenes.place(self.cutouts[rows], where, self.size, stretch)

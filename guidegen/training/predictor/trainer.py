@@ -116,7 +116,8 @@ class PredictorTrainer(SteppedTraining):
     ) -> None:
         self.network, self.generator, self.perceptor = network.train(), generator, perceptor
         self.starts, self.most = starts, len(next(iter(starts.values())))
-        self.embeddings, self.told, self.drawings = embeddings, told, drawings
+        self.embeddings, self.told = embeddings, told
+        self.wanted = None if drawings is None else _drawn(drawings, told)
         self.config, self.state_file, self.seed = config, state_file, seed
         self.pace = Pace(config.steps, config.minutes)
         self.device = embeddings.device
@@ -140,7 +141,7 @@ class PredictorTrainer(SteppedTraining):
         config = self.config
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         chosen = torch.randint(len(self.told), (config.texts,), generator=rng)
-        texts = self.embeddings[chosen].repeat_interleave(config.samples, 0)
+        texts = self.embeddings[chosen.to(self.device)].repeat_interleave(config.samples, 0)
         latents = self._latents(texts, rng)
         images = self.generator.decode(latents)
         losses = self._seen(images, texts, chosen, rng)
@@ -149,9 +150,8 @@ class PredictorTrainer(SteppedTraining):
         small = small.reshape(config.texts, config.samples, -1)
         if config.samples > 1:
             losses["diversity"] = config.diversity * alike(small, config.apart)
-        if self.drawings is not None:
-            wanted = self.drawings([self.told[i] for i in chosen.tolist()]).to(self.device)
-            wanted = wanted.flatten(1)
+        if self.wanted is not None:
+            wanted = self.wanted[chosen.to(self.device)].float().flatten(1) / 255
             away = (small - wanted[:, None]).square().mean(2)
             losses["picture"] = config.picture * (0.8 * away.amin(1) + 0.2 * away.mean(1)).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -183,13 +183,17 @@ class PredictorTrainer(SteppedTraining):
         config, side = self.config, self.perceptor.input_size
         views = sample_views(self.cutouts, rngs=[rng], size=side, aspect=self.aspect)
         shared = take_views(images, _dealt(views, len(images)), size=side)
-        sigma = _NOISE * torch.rand(len(shared), 1, 1, 1, generator=rng)
-        shared = shared + (sigma * torch.randn(shared.shape, generator=rng)).to(shared)
+        own = torch.Generator(self.device).manual_seed(
+            int(torch.randint(1 << 40, (1,), generator=rng))
+        )
+        sigma = _NOISE * torch.rand(len(shared), 1, 1, 1, generator=own, device=self.device)
+        noise = torch.randn(shared.shape, generator=own, device=self.device)
+        shared = shared + (sigma * noise).to(shared)
         features = self.perceptor.encode_image(shared)
         wanted = texts.repeat_interleave(config.views, 0)
         distance = spherical_distance(features, wanted).mean()
         others = torch.randint(len(self.told), (config.among - len(chosen),), generator=rng)
-        bank = self.embeddings[torch.cat([chosen, others])]
+        bank = self.embeddings[torch.cat([chosen, others]).to(self.device)]
         logits = config.scale * features @ bank.T
         # texts that say nearly the same are no wrong answers
         logits = logits.masked_fill(wanted @ bank.T > 0.9, -torch.inf)
@@ -203,6 +207,12 @@ class PredictorTrainer(SteppedTraining):
             "network": self.network, "average": self.average,
             "optimizer": self.optimizer, "schedule": self.schedule,
         }  # fmt: skip
+
+
+def _drawn(drawings: Drawings, told: Sequence[Told]) -> Tensor:
+    """The drawings of all texts, uint8 [n, 3, side, side]."""
+    lots = [drawings(told[i : i + 256]) for i in range(0, len(told), 256)]
+    return torch.cat([(lot * 255).round().byte() for lot in lots])
 
 
 def alike(pictures: Tensor, apart: float) -> Tensor:

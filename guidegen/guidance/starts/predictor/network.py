@@ -1,11 +1,11 @@
 """The network that maps a text's CLIP embedding and noise to a generator's latents.
 
 Grids (latents [c, h, w]) come from a small convolutional decoder that doubles its side level by
-level, told of the text at each. The coarsest level of at least half a grid's side gives it, four
-cells from each of its own (Shi et al. 2016, arXiv:1609.05158): a level as fine as the finest grid
-would cost more than all the others. Other latents are linear in the last hidden layer. To all of
-them a linear function of the embedding is added, of low rank, which can be fitted to pictures at
-once.
+level, told of the text at each. The coarsest level of a grid's side gives it, or that of half the
+side, four cells from each of its own (Shi et al. 2016, arXiv:1609.05158): a level as fine as the
+finest grid costs more than all the others, and saves a weave of dots. Other latents are linear in
+the last hidden layer. To all of them a linear function of the embedding is added, of low rank,
+which can be fitted to pictures at once.
 
 Sources: Pinkney & Li 2022, clip2latent (arXiv:2210.02347); repository
 mehdidc/feed_forward_vqgan_clip (texts alone, CLIP's loss).
@@ -35,6 +35,7 @@ class NetworkSizes:
         width: of the hidden layers.
         channels: of the finest level; each has at most twice those of the next.
         rank: of the linear part.
+        cells: of a grid along its side, for each of the level that it comes from; 1 or 2.
     """
 
     embedding: int
@@ -42,6 +43,7 @@ class NetworkSizes:
     width: int = 512
     channels: int = 32
     rank: int = 128
+    cells: int = 2
 
 
 class PredictorNetwork(nn.Module):
@@ -66,7 +68,7 @@ class PredictorNetwork(nn.Module):
         self.second = nn.Linear(width, width)
         self.third = nn.Linear(width, width)
         grids = {name: shape for name, shape in self.shapes.items() if len(shape) == 3}
-        self.level_of = {name: _level(max(shape[1:])) for name, shape in grids.items()}
+        self.level_of = {n: _level(max(shape[1:]), sizes.cells) for n, shape in grids.items()}
         levels = 1 + max(self.level_of.values(), default=-1)
         channels = [_channels(level, levels, sizes.channels) for level in range(levels)]
         self.base = nn.Linear(width, channels[0] * _BASE**2) if levels else None
@@ -218,10 +220,10 @@ class _Level(nn.Module):
         return out
 
 
-def _level(side: int) -> int:
-    """The first level whose feature map has at least half a grid's longer side."""
+def _level(side: int, cells: int) -> int:
+    """The first level whose feature map has a grid's longer side, or half of it."""
     level = 0
-    while 2 * (_BASE << level) < side:
+    while cells * (_BASE << level) < side:
         level += 1
     return level
 
