@@ -26,7 +26,6 @@ from guidegen.recorders import BestEffort, Recording, StepCallback
 from guidegen.recorders.jsonl import Jsonl
 from guidegen.recorders.preview import Preview
 from guidegen.recorders.trajectory import Trajectory
-from guidegen.recorders.video import LiveVideo
 from guidegen.runs import metadata
 from guidegen.runs.snapshots import join_states, remove_states, write_state
 from guidegen.runs.store import JUDGED, MINUTES, UNTIL_LOSS, Run, RunStore
@@ -280,6 +279,9 @@ def _open_run(locks: ExitStack, task: PictureTask, session: Session) -> Run:
 
 def _video(run: Run, row: int, start: int) -> StepCallback:
     """Records the video of a run; one that can't be written does not cost the picture."""
+    # here, so that other runs do not load PyAV, which takes a tenth of a second
+    from guidegen.recorders.video import LiveVideo
+
     about = metadata.captions(run.config)
     return BestEffort(LiveVideo(run.path, replacing, row=row, resume_at=start, metadata=about))
 

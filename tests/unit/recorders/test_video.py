@@ -1,6 +1,8 @@
 """The video that is written while a run goes."""
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -212,3 +214,13 @@ def test_the_loop_waits_only_for_a_full_queue(tmp_path, monkeypatch):
 def test_every_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="starts at 1"):
         live(tmp_path, every=0)
+
+
+@pytest.mark.slow
+def test_a_run_without_a_video_needs_no_encoder():
+    script = (
+        "import sys\n"
+        "sys.modules['av'] = sys.modules['imageio'] = None\n"  # as if they were not installed
+        "import guidegen.engine.generate\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
