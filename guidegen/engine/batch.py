@@ -279,8 +279,7 @@ def _open_run(locks: ExitStack, task: PictureTask, session: Session) -> Run:
 
 def _video(run: Run, row: int, start: int) -> StepCallback:
     """Records the video of a run; one that can't be written does not cost the picture."""
-    # here, so that other runs do not load PyAV, which takes a tenth of a second
-    from guidegen.recorders.video import LiveVideo
+    from guidegen.recorders.video import LiveVideo  # loads PyAV, which other runs do without
 
     about = metadata.captions(run.config)
     return BestEffort(LiveVideo(run.path, replacing, row=row, resume_at=start, metadata=about))

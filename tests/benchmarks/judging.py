@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from guidegen.clip.perceptor import load_ensemble
@@ -24,13 +25,14 @@ def named_things() -> list[str]:
 
 
 def all_prompts() -> list[str]:
-    """Names of things, sentences and scenes, written before any of these pictures was made."""
+    """200 names of things, sentences and scenes, all written before pictures were made of them."""
     names = named_things()
     lines = (HERE / "free_sentences.jsonl").read_text(encoding="utf-8").splitlines()
     sentences = [json.loads(line)["sentence"] for line in lines]
     # things and sentences take turns, so that the first n are a fair part of both
     mixed = [text for pair in zip(names, sentences, strict=False) for text in pair]
-    return [*mixed, *names[len(sentences) :], *sentences[len(names) :]]
+    more = (HERE / "more_prompts.txt").read_text(encoding="utf-8").splitlines()
+    return [*mixed, *names[len(sentences) :], *sentences[len(names) :], *more]
 
 
 class Judge:
@@ -46,25 +48,37 @@ class Judge:
         self.texts = torch.stack([encode_prompt(self.perceptor, text, "") for text in prompts])
 
     @torch.no_grad()
-    def __call__(self, image: Image.Image, number: int) -> dict[str, float]:
-        """How prompt `number` stands among all.
-
-        Returns:
-            "cosine" of picture and prompt; how far that is "above" the mean of the other prompts,
-            in their standard deviations; whether it comes "first", 1 or 0; its "place", from 1 on;
-            and "best", the number of the prompt with the highest cosine.
-        """
+    def scores(self, image: Image.Image) -> Tensor:
+        """Cosines of the picture and each prompt, [number of prompts]."""
         picture = pil_to_tensor(image.convert("RGB"))[None].float() / 255
-        scores = (self.perceptor.encode_image(picture) @ self.texts.T)[0]
-        others = torch.cat([scores[:number], scores[number + 1 :]])
-        above = (scores[number] - others.mean()) / others.std()
-        return {
-            "cosine": float(scores[number]),
-            "above": float(above),
-            "first": float(scores[number] > others.max()),
-            "place": 1 + int((others > scores[number]).sum()),
-            "best": int(scores.argmax()),
-        }
+        return (self.perceptor.encode_image(picture) @ self.texts.T)[0]
+
+    def __call__(self, image: Image.Image, number: int) -> dict[str, float]:
+        """How prompt `number` stands among all: see `standing`."""
+        return standing(self.scores(image), number)
+
+
+def standing(scores: Tensor, number: int) -> dict[str, float]:
+    """How one prompt stands among others.
+
+    Args:
+        scores: cosine of each, [n], n at least 3.
+        number: of the right one.
+
+    Returns:
+        "cosine" of picture and prompt; how far that is "above" the mean of the other prompts, in
+        their standard deviations; whether it comes "first", 1 or 0; its "place", from 1 on; and
+        "best", the number of the prompt with the highest cosine.
+    """
+    others = torch.cat([scores[:number], scores[number + 1 :]])
+    above = (scores[number] - others.mean()) / others.std()
+    return {
+        "cosine": float(scores[number]),
+        "above": float(above),
+        "first": float(scores[number] > others.max()),
+        "place": 1 + int((others > scores[number]).sum()),
+        "best": int(scores.argmax()),
+    }
 
 
 class Results:

@@ -2,11 +2,14 @@
 
     python -m tests.benchmarks.paint RESULTS.jsonl [--prompts 100] [--seeds 1] [VARIANT ...]
     python -m tests.benchmarks.paint RESULTS.jsonl preset "whole .5" "no whole view"
+    python -m tests.benchmarks.paint RESULTS.jsonl "bare run" preset "over a collage" \\
+        --prompts 200 --seeds 3 --device cuda --processes 10 --together 8 --limit 400
 
 Each variant paints the same prompts small with the preset `paint`. The judge is the CLIP of
 r_precision.py. Its score of a picture is how far the right prompt stands above all the others, in
-their standard deviations; beside it stands how often the right one comes first. Means are over
-prompts, with their standard error; "gain" is the mean difference to the first variant, paired.
+their standard deviations; beside it stands how often the right one comes first, and, for the 64
+named things, how often it does among those alone. Means are over prompts, with their standard
+error; "gain" is the mean difference to the first variant, paired.
 
 What RESULTS.jsonl holds already is not painted again, so the script can be stopped and run again;
 variants take turns prompt by prompt, so that what is there can be compared at any time.
@@ -14,11 +17,27 @@ variants take turns prompt by prompt, so that what is there can be compared at a
 
 import argparse
 import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from math import inf
 from pathlib import Path
 
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
-from tests.benchmarks.judging import JUDGE, Judge, Results, all_prompts, mean_and_error
+from tests.benchmarks.judging import (
+    JUDGE,
+    Judge,
+    Results,
+    all_prompts,
+    mean_and_error,
+    named_things,
+    standing,
+)
+from tests.benchmarks.workers import work_off
 
 # What changes against the preset.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -71,73 +90,174 @@ VARIANTS: dict[str, dict[str, object]] = {
     "lines": {"generator": "lines", "option": ()},
     "siren": {"generator": "siren", "option": ()},
     "vqgan": {"preset": "paint-vqgan"},
+    "vqgan, one grid": {"preset": "paint-vqgan", "option": ("start=smooth", "scales=1")},
     "fourier": {"generator": "fourier", "option": ()},
     "collage": {"generator": "collage", "perceptor": ("embedded",), "option": ()},
+    # what `guidegen PROMPT` makes, at its own size
+    "bare run": {"preset": None, "size": None, "steps": None},
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
-    parser.add_argument("variants", nargs="*", default=["preset"], help=f"of: {list(VARIANTS)}")
-    parser.add_argument("--prompts", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--size", default="128")
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--judge", default=JUDGE)
-    parser.add_argument("--perceptor", help="in place of embedded/robust")
-    args = parser.parse_args()
+def main(words: list[str] | None = None) -> int:
+    """Paint what is missing, then print a line a variant; 1 if something is missing still."""
+    parser = _parser()
+    args = parser.parse_args(words)
     unknown = set(args.variants) - set(VARIANTS)
     if unknown:
         parser.error(f"no such variant: {', '.join(sorted(unknown))}; there are {list(VARIANTS)}")
     prompts = all_prompts()
     if args.prompts > len(prompts):
         parser.error(f"there are {len(prompts)} prompts")
-    shared = {"preset": "paint", "size": args.size, "steps": args.steps}
+    shared: dict[str, object] = {"preset": "paint", "size": args.size}
+    shared |= {"steps": args.steps} if args.steps is not None else {}
+    shared |= {"device": args.device} if args.device != "auto" else {}
     if args.perceptor:
         shared["perceptor"] = (args.perceptor,)
-    judge = Judge(args.judge, prompts)
     results = Results(args.results)
+    painter = Painter(args.judge, tuple(prompts))
+    missing = work_off(
+        list(to_paint(args, shared, prompts, results)),
+        painter,
+        results,
+        processes=args.processes,
+        seconds=args.limit,
+    )
+    report(results.rows, args.variants, shared, len(prompts))
+    return int(missing > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("variants", nargs="*", default=["preset"], help=f"of: {list(VARIANTS)}")
+    parser.add_argument("--prompts", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--size", default="128")
+    parser.add_argument("--steps", type=int, help="left out: each preset's own")
+    parser.add_argument("--judge", default=JUDGE)
+    parser.add_argument("--perceptor", help="in place of embedded/robust")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--processes", type=int, default=1, help="more of them: one thread each")
+    parser.add_argument(
+        "--together", type=int, default=1, help="pictures that advance as one batch"
+    )
+    parser.add_argument(
+        "--limit", type=float, default=inf, help="seconds; none is begun after that"
+    )
+    return parser
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to paint and judge: its key in the results, its settings, its prompt's number."""
+
+    key: str
+    settings: dict[str, object]
+    number: int
+
+
+def to_paint(
+    args: argparse.Namespace, shared: dict[str, object], prompts: list[str], results: Results
+) -> Iterator[list[Wanted]]:
+    """What is not there yet, `args.together` pictures of a variant at a time."""
     for seed in range(args.seeds):
-        for number, prompt in enumerate(prompts[: args.prompts]):
+        for numbers in batched(range(args.prompts), args.together):
             for variant in args.variants:
-                settings = {**shared, **VARIANTS[variant], "prompt": prompt, "seed": seed}
-                key = json.dumps({**settings, "variant": variant}, sort_keys=True)
-                if key not in results.rows:
-                    (picture,) = generate([make_config(settings)], write=False)
-                    results.add(key, judge(picture.image, number))
-    report(results.rows, args.variants, shared)
+                wanted = [one_of(variant, shared, prompts, number, seed) for number in numbers]
+                if missing := [one for one in wanted if one.key not in results.rows]:
+                    yield missing
+
+
+def batched(numbers: range, size: int) -> Iterator[range]:
+    """Parts of a range, in order, the last one shorter."""
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def one_of(
+    variant: str, shared: dict[str, object], prompts: list[str], number: int, seed: int
+) -> Wanted:
+    """The picture of a variant, a prompt and a seed; a setting None is left to its default."""
+    merged = {**shared, **VARIANTS[variant], "prompt": prompts[number], "seed": seed}
+    key = key_of(variant, shared, len(prompts), prompts[number], seed)
+    return Wanted(key, {name: of for name, of in merged.items() if of is not None}, number)
+
+
+def key_of(variant: str, shared: dict[str, object], among: int, prompt: str, seed: int) -> str:
+    """All that decides the figures of a picture."""
+    settings = {**shared, **VARIANTS[variant], "prompt": prompt, "seed": seed}
+    return json.dumps({**settings, "variant": variant, "among": among}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Paints and judges; loads the judge when it is first wanted, in whatever process.
+
+    Attributes:
+        judge: as `--judge`.
+        prompts: that it ranks.
+    """
+
+    judge: str
+    prompts: tuple[str, ...]
+
+    def __call__(self, wanted: list[Wanted]) -> dict[str, dict[str, float]]:
+        """Figures by key; "seconds" are those of the batch by its pictures."""
+        judge = load_judge(self.judge, self.prompts)
+        began = time.perf_counter()
+        pictures = list(generate([make_config(one.settings) for one in wanted], write=False))
+        seconds = (time.perf_counter() - began) / len(wanted)
+        by_prompt = {(p.config.prompt, p.config.seed): p.image for p in pictures}
+        found = {}
+        for one in wanted:
+            scores = judge.scores(by_prompt[one.settings["prompt"], one.settings["seed"]])
+            found[one.key] = {**standing(scores, one.number), "seconds": seconds}
+            if one.settings["prompt"] in named_things():
+                named = [self.prompts.index(name) for name in named_things()]
+                among_them = standing(scores[named], named.index(one.number))
+                found[one.key]["first of the named"] = among_them["first"]
+        return found
+
+
+@cache
+def load_judge(spec: str, prompts: tuple[str, ...]) -> Judge:
+    """Once a process."""
+    return Judge(spec, list(prompts))
 
 
 def report(
-    done: dict[str, dict[str, float]], variants: list[str], shared: dict[str, object]
+    done: dict[str, dict[str, float]],
+    variants: list[str],
+    shared: dict[str, object],
+    among: int,
 ) -> None:
     """Print a line a variant, over all that was painted with the same shared settings."""
     by_variant: dict[str, dict[tuple[str, int], dict[str, float]]] = {v: {} for v in variants}
     for key, figures in done.items():
         about = json.loads(key)
-        same = {**shared, **VARIANTS.get(about["variant"], {}), "variant": about["variant"]}
-        if about["variant"] in by_variant and all(
-            json.dumps(about.get(k)) == json.dumps(v) for k, v in same.items()
-        ):
-            by_variant[about["variant"]][about["prompt"], about["seed"]] = figures
+        variant, prompt, seed = about["variant"], about["prompt"], about["seed"]
+        if variant in by_variant and key == key_of(variant, shared, among, prompt, seed):
+            by_variant[variant][prompt, seed] = figures
     base = by_variant[variants[0]]
     for variant, figures in by_variant.items():
         above = mean_of(figures)
-        right = sum(f["first"] for f in figures.values())
+        first = mean_of(figures, "first")
+        named = [f["first of the named"] for f in figures.values() if "first of the named" in f]
         gain = mean_of(
             {k: {"above": f["above"] - base[k]["above"]} for k, f in figures.items() if k in base}
         )
+        seconds = statistics.median([f["seconds"] for f in figures.values()] or [0.0])
         print(
-            f"{variant}: {above} above the others, first {right:.0f} of {len(figures)}; gain {gain}"
+            f"{variant}: {above} above the others, first {first} of {len(figures)}, "
+            f"{sum(named):.0f} of {len(named)} among the named; gain {gain}; {seconds:.2f} s each"
         )
 
 
-def mean_of(figures: dict[tuple[str, int], dict[str, float]]) -> str:
+def mean_of(figures: dict[tuple[str, int], dict[str, float]], name: str = "above") -> str:
     """Mean over prompts and its standard error."""
-    mean, error = mean_and_error((prompt, of["above"]) for (prompt, _), of in figures.items())
+    mean, error = mean_and_error((prompt, of[name]) for (prompt, _), of in figures.items())
     return "too few" if error is None else f"{mean:.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,9 @@ so it can be stopped and started at any time.
 
 import argparse
 import json
+from dataclasses import dataclass
+from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,13 @@ from guidegen.config import make_config
 from guidegen.engine.generate import generate
 from guidegen.interfaces import Perceptor
 from tests.benchmarks.judging import JUDGE, Results
+from tests.benchmarks.workers import work_off
 
 THINGS = (
     "a red apple", "a green tree", "a blue car", "a yellow duck", "a house", "a butterfly",
     "a fish", "a flame", "an eye", "a castle",
 )  # fmt: skip
+KINDS = ("regions", "control")
 SIDES = (("left", "right"), ("top", "bottom"))
 
 
@@ -50,26 +55,71 @@ def crops(image: torch.Tensor, sides: tuple[str, str]) -> torch.Tensor:
     return torch.cat([torch.nn.functional.interpolate(part[None], size) for part in parts])
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to paint and judge: its key in the results, what it shows, and where."""
+
+    key: str
+    kind: str
+    first: str
+    second: str
+    sides: tuple[str, str]
+
+
 def main() -> None:
     """Paint what is missing, then print both tables."""
     options = _parser().parse_args()
-    ((judge, _),) = load_ensemble((options.judge,), device="cpu", precision="fp32").parts
     results = Results(options.results)
     shared = [options.judge, options.weight, options.steps, options.size]
-    found: dict[str, list[list[bool]]] = {"regions": [], "control": []}
-    for first, second, sides in pairs(options.prompts):
-        for kind, rows in found.items():
-            key = json.dumps([kind, first, second, *shared])
-            if key not in results.rows:
-                image = paint(options, first, second, sides if kind == "regions" else None)
-                results.add(key, {"right": ranked(judge, image, first, second, sides)})
-            rows.append(results.rows[key]["right"])
-    for kind, rows in found.items():
-        each = sum(map(sum, rows)) / (2 * len(rows))
-        error = (each * (1 - each) / (2 * len(rows))) ** 0.5
-        both = sum(map(all, rows)) / len(rows)
-        print(f"{kind:<8} {len(rows):>3} pictures: {each:.3f} ± {error:.3f} of the regions right, "
-              f"both {both:.3f}")  # fmt: skip
+    shared += [options.device] if options.device != "auto" else []
+    wanted = [
+        Wanted(json.dumps([kind, first, second, *shared]), kind, first, second, sides)
+        for first, second, sides in pairs(options.prompts)
+        for kind in KINDS
+    ]
+    work_off(
+        [one for one in wanted if one.key not in results.rows],
+        Painter(options),
+        results,
+        processes=options.processes,
+        seconds=options.limit,
+    )
+    for kind in KINDS:
+        keys = [one.key for one in wanted if one.kind == kind and one.key in results.rows]
+        show(kind, [results.rows[key]["right"] for key in keys])
+
+
+def show(kind: str, rows: list[list[bool]]) -> None:
+    """A line of the table: how many regions are right, and how often both of a picture."""
+    if not rows:
+        print(f"{kind:<8} no pictures")
+        return
+    each = sum(map(sum, rows)) / (2 * len(rows))
+    error = (each * (1 - each) / (2 * len(rows))) ** 0.5
+    both = sum(map(all, rows)) / len(rows)
+    print(f"{kind:<8} {len(rows):>3} pictures: {each:.3f} ± {error:.3f} of the regions right, "
+          f"both {both:.3f}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Paints and judges one picture; loads the judge when it is first wanted."""
+
+    options: argparse.Namespace
+
+    def __call__(self, one: Wanted) -> dict[str, dict[str, Any]]:
+        """Whether each of its two things stands in its place, by the picture's key."""
+        sides = one.sides if one.kind == "regions" else None
+        image = paint(self.options, one.first, one.second, sides)
+        judge = load_judge(self.options.judge)
+        return {one.key: {"right": ranked(judge, image, one.first, one.second, one.sides)}}
+
+
+@cache
+def load_judge(spec: str) -> Perceptor:
+    """Once a process."""
+    ((judge, _),) = load_ensemble((spec,), device="cpu", precision="fp32").parts
+    return judge
 
 
 def paint(
@@ -80,6 +130,7 @@ def paint(
         "prompt": f"{first} and {second}",
         "preset": "paint",
         "size": str(options.size),
+        "device": options.device,
     }
     if options.steps is not None:
         own["steps"] = options.steps
@@ -108,6 +159,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weight", type=float, default=2.0, help="of each region")
     parser.add_argument("--steps", type=int, help="of each picture; left out: the preset's")
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--processes", type=int, default=1, help="more of them: one thread each")
+    parser.add_argument(
+        "--limit", type=float, default=inf, help="seconds; none is begun after that"
+    )
     return parser
 
 
