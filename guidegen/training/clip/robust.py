@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from guidegen.clip.fused_cnn import NHWCEfficientNet
-from guidegen.training.average import warm_averages
+from guidegen.training.average import WarmAverage
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective
 from guidegen.training.clip.attack import l2_attack
@@ -138,9 +137,7 @@ class RobustTrainer(SteppedTraining):
             weight_decay=config.weight_decay, fused=cuda,
         )  # fmt: skip
         self.schedule = LambdaLR(self.optimizer, paced(self.pace))
-        self.average: Any = AveragedModel(
-            self.tower, multi_avg_fn=warm_averages(config.ema), use_buffers=True
-        )
+        self.average: Any = WarmAverage(self.tower, config.ema, use_buffers=True)
         tokens = clip.tokenize(clip.new_tokenizer(), data.bank).to(self.device)
         self.bank = torch.cat([self._text(part) for part in tokens.split(256)])
         self.bank_targets = objective.soft_bank_targets(self.bank)

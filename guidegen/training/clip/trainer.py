@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
-from guidegen.training.average import warm_averages
+from guidegen.training.average import WarmAverage
 from guidegen.training.clip import model as clip
 from guidegen.training.clip import objective, tower
 from guidegen.training.clip.batches import SceneBatches
@@ -83,7 +82,7 @@ class Trainer(SteppedTraining):
             self._groups(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
         self.schedule = LambdaLR(self.optimizer, [self._tower_factor, self._head_factor])
-        self.ema = AveragedModel(self.trained, multi_avg_fn=warm_averages(config.ema))
+        self.ema = WarmAverage(self.trained, config.ema)
         self.bank = self._bank()
         self.bank_targets = self._bank_targets()
         self.step = self._resume()

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from guidegen.training.device import sent
+
 PALETTE = {
     "white": (1.0, 1.0, 1.0), "black": (0.03, 0.03, 0.03), "gray": (0.5, 0.5, 0.5),
     "red": (0.85, 0.1, 0.12), "orange": (0.97, 0.55, 0.1), "yellow": (0.98, 0.88, 0.2),
@@ -128,12 +130,13 @@ def place(cutouts: Tensor, where: Placement, size: int, stretch: Tensor) -> Tens
     height = where.scale * stretch[:, 1]
     row0 = torch.stack((cos, sin, -(cos * where.x + sin * where.y)), 1) / width[:, None]
     row1 = torch.stack((-sin, cos, sin * where.x - cos * where.y), 1) / height[:, None]
-    theta = torch.stack((row0, row1), 1).to(x.device)
+    theta = sent(torch.stack((row0, row1), 1), x.device)
     grid = F.affine_grid(theta, [len(x), 4, size, size], align_corners=False)
     out = torch.empty(len(x), 4, size, size, device=x.device)
-    shrunk = (where.scale * size < 0.6 * x.shape[-1]).to(x.device)  # halve first: less aliasing
-    for rows, shrink in ((~shrunk, False), (shrunk, True)):
-        if rows.any():
+    shrunk = where.scale * size < 0.6 * x.shape[-1]  # halve first: less aliasing
+    for chosen, shrink in ((~shrunk, False), (shrunk, True)):
+        rows = sent(chosen.nonzero().flatten(), x.device)
+        if len(rows):
             source = F.avg_pool2d(x[rows], 2) if shrink else x[rows]
             out[rows] = F.grid_sample(source, grid[rows], align_corners=False)
     return out

@@ -21,14 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from guidegen.cutouts import CutoutSettings, ViewParameters, sample_views, take_views
 from guidegen.guidance.losses.distances import spherical_distance
 from guidegen.guidance.starts.predictor import PredictorNetwork
 from guidegen.interfaces import Generator, Images, Latents, Perceptor
 from guidegen.ops import rows, straight_through
-from guidegen.training.average import warm_averages
+from guidegen.training.average import WarmAverage
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
 from guidegen.training.predictor.texts import Drawings, Told
@@ -128,7 +127,7 @@ class PredictorTrainer(SteppedTraining):
             trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.schedule = LambdaLR(self.optimizer, paced(self.pace))
-        self.average: Any = AveragedModel(network, multi_avg_fn=warm_averages(config.ema))
+        self.average: Any = WarmAverage(network, config.ema)
         height, width = generator.size
         self.aspect = width / height
         self.cutouts = CutoutSettings(

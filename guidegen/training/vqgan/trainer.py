@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
-from guidegen.training.average import warm_averages
+from guidegen.training.average import WarmAverage
 from guidegen.training.device import bf16_where_quick
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
@@ -119,7 +118,7 @@ class VQGANTrainer(SteppedTraining):
             }
         )
         self.adversary = Adversary(self.device) if config.adversarial else None
-        self.ema = AveragedModel(model, multi_avg_fn=warm_averages(config.ema))
+        self.ema = WarmAverage(model, config.ema)
         self.step = self._resume()
         self.encode: Any = model.encoder
         self.decode: Any = model.decoder

@@ -8,16 +8,35 @@ from guidegen.errors import DataError
 from guidegen.training.data.dataset import CaptionedImages
 
 
-def test_folder_and_zip_read_alike(shapes, tmp_path):
+@pytest.fixture
+def zipped(shapes, tmp_path):
     archive = tmp_path / "shapes.zip"
     with zipfile.ZipFile(archive, "w") as z:
         for path in shapes.rglob("*"):
             if path.is_file():
                 z.write(path, path.relative_to(shapes))
-    folder, zipped = CaptionedImages(shapes), CaptionedImages(archive)
-    assert folder.records == zipped.records
+    return archive
+
+
+def test_folder_and_zip_read_alike(shapes, zipped):
+    folder, archive = CaptionedImages(shapes), CaptionedImages(zipped)
+    assert folder.records == archive.records
     assert len(folder) == 20
-    np.testing.assert_array_equal(folder.images(32), zipped.images(32))
+    np.testing.assert_array_equal(folder.images(32), archive.images(32))
+
+
+def test_pictures_read_at_once_are_those_read_one_by_one_in_their_order(zipped):
+    data = CaptionedImages(zipped)
+    wanted = data.records[::-1] * 8
+    alone = np.stack([data.image(record, 24) for record in wanted])
+    np.testing.assert_array_equal(data.images(24, iter(wanted)), alone)
+
+
+def test_a_broken_picture_among_many_is_named(shapes):
+    data = CaptionedImages(shapes)
+    (shapes / data.records[7].file).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=data.records[7].file):
+        data.images(24)
 
 
 def test_fields_and_pixels(shapes):
