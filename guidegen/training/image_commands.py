@@ -22,7 +22,9 @@ def vqgan(
     embed_dim: int = 32,
     adversarial: float = 0.0,
     adversarial_from: int = 0,
+    noise: float = 0.0,
     scramble: float = 0.0,
+    sampled: float = 0.0,
     decoder_only: bool = False,
     ema: float = 0.998,
     fuse: bool = True,
@@ -31,6 +33,8 @@ def vqgan(
     device: str = "auto",
 ) -> None:
     """Train a small VQGAN in taming-transformers' format; goes on where an earlier call stopped.
+
+    Scores go to OUT/curves.jsonl, and a sheet of reconstructions to OUT/reconstructions.png.
 
     Args:
         data: captioned images (zip or folder) with the splits train and val.
@@ -52,8 +56,12 @@ def vqgan(
         embed_dim: their length; likewise.
         adversarial: how hard a patch discriminator pulls at the picture, where L1 pulls with 1.
         adversarial_from: step from which it pulls. It learns from the first.
+        noise: greatest deviation of noise on what the encoder says, where 1 is the codebook's own,
+            so that near codes are drawn alike.
         scramble: greatest share of a picture's codes that are replaced by random ones, so that the
             decoder learns to draw from codes that do not fit each other.
+        sampled: how many pictures of random codes, as a share of a batch, are drawn beside it; the
+            discriminator alone judges them.
         decoder_only: leave encoder and codebook as --begin has them, which saves a third of the
             time; what was encoded before stays valid.
         ema: decay of the average of the weights, which is what is kept.
@@ -74,8 +82,8 @@ def vqgan(
     config = VQGANConfig(
         steps=steps, minutes=minutes, save_every=save_every, plain_steps=plain,
         early_share=early_share, batch=batch, lr=lr,
-        adversarial=adversarial, adversarial_from=adversarial_from, scramble=scramble,
-        decoder_only=decoder_only, ema=ema, compile=fuse,
+        adversarial=adversarial, adversarial_from=adversarial_from, noise=noise,
+        scramble=scramble, sampled=sampled, decoder_only=decoder_only, ema=ema, compile=fuse,
     )  # fmt: skip
     scores = run.run(
         data, out, clip_folder=clip, begin=begin,

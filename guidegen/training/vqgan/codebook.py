@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from guidegen.training.device import sent
+
 
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest row of `codebook` [K, C] for each row of `z` [N, C]: int [N]."""
@@ -30,7 +32,14 @@ def perplexity(count: Tensor) -> float:
 
 
 def _draw(z: Tensor, n: int, rng: torch.Generator) -> Tensor:
-    return z[torch.randint(0, len(z), (n,), generator=rng).to(z.device)].clone()
+    return z[sent(torch.randint(0, len(z), (n,), generator=rng), z.device)].clone()
+
+
+def usage(codes: Tensor, k: int) -> Tensor:
+    """How often each of `k` entries is in `codes`, int [N]: float [k]."""
+    # bincount would wait for the device to learn how long its answer is
+    count = torch.zeros(k, device=codes.device)
+    return count.index_add_(0, codes, torch.ones_like(codes, dtype=count.dtype))
 
 
 class Codebook(nn.Module):
@@ -74,15 +83,14 @@ class Codebook(nn.Module):
             rng: for restarts.
         """
         weight = self.weight_ref[0]
-        now = torch.bincount(codes, minlength=len(weight)).to(z.dtype)
-        self.count.lerp_(now, 1 - self.decay)
+        self.count.lerp_(usage(codes, len(weight)), 1 - self.decay)
         self.total.lerp_(torch.zeros_like(self.total).index_add_(0, codes, z), 1 - self.decay)
         even = len(codes) / len(weight)
         weak = self.count < self.dead * even
-        if rng is not None and weak.any():
+        if rng is not None:
             fresh = _draw(z, len(weight), rng)
-            self.total[weak] = fresh[weak] * even / 2
-            self.count[weak] = even / 2
+            self.total.copy_(torch.where(weak[:, None], fresh * even / 2, self.total))
+            self.count.masked_fill_(weak, even / 2)
         weight.copy_(self.total / self.count.clamp(min=1e-6)[:, None])
 
 
@@ -111,7 +119,55 @@ def scrambled(codes: Tensor, codebook: Tensor, share: float, rng: torch.Generato
     n, _, h, w = codes.shape
     shares = share * (2 * torch.rand(n, 1, 1, 1, generator=rng) - 1).clamp(min=0)
     hit = torch.rand(n, 1, h, w, generator=rng) < shares
-    drawn = torch.randint(len(codebook), (n, h, w), generator=rng).to(codes.device)
-    return torch.where(
-        hit.to(codes.device), F.embedding(drawn, codebook).permute(0, 3, 1, 2), codes
-    )
+    drawn = _random_rows((n, h, w), codebook, rng)
+    return torch.where(sent(hit, codes.device), drawn, codes)
+
+
+def noisy(z: Tensor, codebook: Tensor, deviation: float, rng: torch.Generator) -> Tensor:
+    """Encoder outputs [n, C, h, w] with noise, as codes that a search moves are.
+
+    A decoder that has learned to see through it draws alike from codes that lie near each other.
+
+    Args:
+        z: encoder outputs.
+        codebook: [K, C], whose spread of each channel the noise is measured by.
+        deviation: greatest of a picture; half of the pictures are spared, the others' is even.
+        rng: on the CPU.
+
+    Source: Yang et al. 2025 (arXiv:2507.15856).
+    """
+    n = len(z)
+    share = deviation * (2 * torch.rand(n, 1, 1, 1, generator=rng) - 1).clamp(min=0)
+    noise = sent(share * torch.randn(z.shape, generator=rng), z.device)
+    return z + noise * codebook.std(0)[:, None, None]
+
+
+def sampled(z: Tensor, codebook: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """Codes of no picture: sums of random grids of four scales, and of pictures' own latents.
+
+    Such codes are what guidance starts from and passes through.
+
+    Args:
+        z: encoder outputs of a batch, [m, C, h, w].
+        codebook: [K, C].
+        n: how many, m at most.
+        rng: on the CPU.
+
+    Returns:
+        Nearest rows of the codebook, [n, C, h, w].
+    """
+    h, w = z.shape[2:]
+    parts = [z[:n]]
+    for factor in (1, 2, 4, 8):
+        coarse = _random_rows((n, max(1, h // factor), max(1, w // factor)), codebook, rng)
+        parts.append(F.interpolate(coarse, (h, w), mode="bicubic"))
+    weights = torch.rand(len(parts), n, 1, 1, 1, generator=rng) ** 2
+    weights = sent(weights / weights.norm(dim=0, keepdim=True), z.device)
+    centre = codebook.mean(0)[:, None, None]
+    return lookup(centre + (weights * (torch.stack(parts) - centre)).sum(0), codebook)[0]
+
+
+def _random_rows(shape: tuple[int, int, int], codebook: Tensor, rng: torch.Generator) -> Tensor:
+    """Random entries of a codebook [K, C] in grids (n, h, w): [n, C, h, w]."""
+    drawn = sent(torch.randint(len(codebook), shape, generator=rng), codebook.device)
+    return F.embedding(drawn, codebook).permute(0, 3, 1, 2)

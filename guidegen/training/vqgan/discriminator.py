@@ -23,7 +23,7 @@ class PatchDiscriminator(nn.Sequential):
     arXiv:1802.05957) in place of batch norm, which a batch of four is too small for.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 64) -> None:
         sides = (3, width, 2 * width, 4 * width)
         layers: list[nn.Module] = []
         for before, after in pairwise(sides):
@@ -50,15 +50,15 @@ class Adversary:
         self.net.requires_grad_(False)
         return -self._logits(pictures).mean()
 
-    def learn(self, drawings: Tensor, reconstructions: Tensor) -> float:
-        """One step to tell [n, 3, H, W] from [n, 3, H, W] apart; the hinge loss, 0 to about 2."""
+    def learn(self, drawings: Tensor, reconstructions: Tensor) -> Tensor:
+        """One step to tell [n, 3, H, W] from [m, 3, H, W] apart; the hinge loss, 0 to about 2."""
         self.net.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         real, fake = self._logits(drawings), self._logits(reconstructions.detach())
         loss = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
         loss.backward()
         self.optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def _logits(self, pictures: Tensor) -> Tensor:
         out: Tensor = self.net((2 * pictures - 1).contiguous(memory_format=torch.channels_last))

@@ -75,25 +75,23 @@ class Balance:
 
     def __init__(self, shares: dict[str, float], *, decay: float = 0.95) -> None:
         self.shares, self.decay = shares, decay
-        self.lengths: dict[str, float] = {}
+        self.lengths: dict[str, Tensor] = {}  # stay on the device: reading one waits for it
 
     def __call__(self, losses: dict[str, Tensor], picture: Tensor) -> Tensor:
         """Gradient at `picture`, a leaf that all losses follow from."""
         joint = torch.zeros_like(picture)
         for i, (name, loss) in enumerate(losses.items()):
             (grad,) = torch.autograd.grad(loss, picture, retain_graph=i + 1 < len(losses))
-            now = float(grad.norm())
-            mean = self.lengths[name] = self._mean(self.lengths.get(name, now), now)
-            joint += grad * (self.shares[name] / max(mean, 1e-12))
+            now = grad.norm().double()
+            before = self.lengths.get(name, now).to(now.device)
+            mean = self.lengths[name] = self.decay * before + (1 - self.decay) * now
+            joint += grad * (self.shares[name] / mean.clamp(min=1e-12))
         return joint * self.lengths[next(iter(losses))]
 
-    def _mean(self, before: float, now: float) -> float:
-        return self.decay * before + (1 - self.decay) * now
-
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Tensor]:
         """For checkpoints."""
         return dict(self.lengths)
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         self.lengths = dict(state)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from tqdm import tqdm
 
-from guidegen.training.data import scenes
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.device import choose
-from guidegen.training.vqgan.codebook import perplexity
+from guidegen.training.vqgan.evaluate import Evaluator, Reconstruction
 from guidegen.training.vqgan.loss import PerceptualLoss
-from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
+from guidegen.training.vqgan.model import SMALL, VQGAN, load, save, save_source
 from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
 from guidegen.weights.open_clip_weights import load_folder
@@ -23,56 +23,10 @@ from guidegen.weights.store import embedded
 log = logging.getLogger(__name__)
 
 SPELLED = (
-    "minutes", "early_share", "batch", "lr", "adversarial", "adversarial_from", "scramble",
-    "decoder_only", "ema",
+    "minutes", "early_share", "batch", "lr", "adversarial", "adversarial_from", "noise",
+    "scramble", "sampled", "decoder_only", "ema",
 )  # fmt: skip
 """Settings that the command line has under the same name."""
-PICTURES = 64  # of each kind that the figures are taken from
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """How well pictures come back. l1 in units of [0, 1]; psnr in dB, the mean over pictures."""
-
-    kind: str
-    l1: float
-    psnr: float
-    used: int
-    perplexity: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.kind}: L1 {self.l1:.4f}, PSNR {self.psnr:.2f} dB, "
-            f"{self.used} codes used, perplexity {self.perplexity:.0f}"
-        )
-
-
-class Evaluator:
-    """Held-out drawings (split `val`), each on white, and in scenes with backgrounds."""
-
-    def __init__(self, data: CaptionedImages, size: int) -> None:
-        records = [r for r in data if r.split == "val"][: 8 * PICTURES : 8]
-        cutouts = data.images(128, records)
-        self.pictures = {
-            "val on white": scenes.on_white(torch.from_numpy(cutouts), size),
-            "val in scenes": CleanScenes(cutouts, seed=7).batch(0, PICTURES, size),
-        }
-
-    def __call__(self, model: VQGAN) -> list[Reconstruction]:
-        """Figures of a model in float32."""
-        return [self._one(kind, images, model) for kind, images in self.pictures.items()]
-
-    @staticmethod
-    def _one(kind: str, images: Tensor, model: VQGAN) -> Reconstruction:
-        device = next(model.parameters()).device
-        out, codes = reconstruct(model, images.to(device))
-        error = out.cpu() - images
-        psnr = -10 * error.square().mean((1, 2, 3)).clamp(min=1e-10).log10()
-        count = torch.bincount(codes.flatten().cpu(), minlength=int(model.config["n_embed"]))
-        used = int(count.gt(0).sum())
-        return Reconstruction(
-            kind, float(error.abs().mean()), float(psnr.mean()), used, perplexity(count)
-        )
 
 
 def run(
@@ -91,9 +45,11 @@ def run(
 ) -> list[Reconstruction]:
     """See `guidegen.training.image_commands.vqgan` for the arguments."""
     where = choose(device)
+    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     everything = CaptionedImages(data)
     records = [r for r in everything if r.split == "train"]
-    source = CleanScenes(everything.images(128, records), seed=seed)
+    reading = tqdm(records, desc="reading", unit="image", mininterval=5)
+    source = CleanScenes(everything.images(128, reading), seed=seed, device=where)
     log.info("%d pictures", len(records))
     perceptual = PerceptualLoss(load_folder(clip_folder or embedded("clip"))[0].visual)
     torch.manual_seed(seed)
@@ -105,7 +61,7 @@ def run(
     evaluator = Evaluator(everything, config.size)
     command = spelled(config, seed=seed, begin=begin, clip=clip_folder)
     return trainer.scored(
-        "vqgan", evaluate_every, lambda _: export(trainer, out, evaluator, command)
+        "vqgan", evaluate_every, lambda means: export(trainer, out, evaluator, command, means)
     )
 
 
@@ -122,9 +78,13 @@ def spelled(config: VQGANConfig, **arguments: object) -> str:
 
 
 def export(
-    trainer: VQGANTrainer, out: Path, evaluator: Evaluator, command: str
+    trainer: VQGANTrainer,
+    out: Path,
+    evaluator: Evaluator,
+    command: str,
+    means: dict[str, float],
 ) -> list[Reconstruction]:
-    """Write the model folder and log its figures."""
+    """Write the model folder, its figures and a sheet of pictures."""
     kept = VQGAN(
         trainer.model.config["ddconfig"],
         n_embed=trainer.model.config["n_embed"],
@@ -140,6 +100,16 @@ def export(
         command=command,
         step=trainer.step,
     )
-    scores = evaluator(kept.to(trainer.device).eval())
-    log.info("step %d: %s", trainer.step, "; ".join(map(str, scores)))
+    kept = kept.to(trainer.device).eval()
+    scores = evaluator(kept)
+    evaluator.sheet(kept).save(out / "reconstructions.png")
+    line = {
+        "step": trainer.step,
+        **{k: round(v, 5) for k, v in means.items()},
+        **{s.kind: {k: round(v, 4) for k, v in s.figures().items()} for s in scores},
+    }
+    with (out / "curves.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    told = ", ".join(f"{k} {v:.4f}" for k, v in means.items())
+    log.info("step %d: %s\n%s", trainer.step, told, "\n".join(map(str, scores)))
     return scores

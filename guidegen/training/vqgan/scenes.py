@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from guidegen.training.data import scenes
+from guidegen.training.device import sent
 
 
 class CleanScenes:
@@ -18,15 +19,25 @@ class CleanScenes:
         cutouts: RGBA uint8 [n, S, S, 4].
         seed: of everything random.
         pairs: share of pictures that show two things.
+        device: where the cut-outs are held and the pictures composed. Random numbers are drawn on
+            the CPU, so that a batch shows the same everywhere.
     """
 
-    def __init__(self, cutouts: NDArray[np.uint8], *, seed: int, pairs: float = 0.3) -> None:
-        self.cutouts = torch.from_numpy(cutouts)
+    def __init__(
+        self,
+        cutouts: NDArray[np.uint8],
+        *,
+        seed: int,
+        pairs: float = 0.3,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.cutouts = torch.from_numpy(cutouts).to(self.device)
         self.opaque = torch.from_numpy((cutouts[:, ::8, ::8, 3] > 250).all((1, 2)))
         self.seed, self.pairs = seed, pairs
 
     def batch(self, step: int, n: int, size: int) -> Tensor:
-        """The `step`-th batch: RGB [n, 3, size, size] in [0, 1], on the CPU."""
+        """The `step`-th batch: RGB [n, 3, size, size] in [0, 1], on the device."""
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         drawn = torch.randint(0, len(self.cutouts), (n,), generator=rng)
         canvas = self._backgrounds(n, size, rng)
@@ -51,24 +62,26 @@ class CleanScenes:
         self, rows: Tensor, where: scenes.Placement, size: int, rng: torch.Generator
     ) -> Tensor:
         stretch = scenes.uniform((len(rows), 2), 0.85, 1.15, rng)
-        return scenes.place(self.cutouts[rows], where, size, stretch)
+        return scenes.place(self.cutouts[sent(rows, self.device)], where, size, stretch)
 
     def _backgrounds(self, n: int, size: int, rng: torch.Generator) -> Tensor:
         """White, plain, smooth in two to nine cells, or another cut-out seen from very near."""
         kind = torch.rand(n, generator=rng)
         colour = torch.randint(1, len(scenes.COLOUR_NAMES), (n,), generator=rng)
         colour[kind < 0.25] = 0
-        canvas = scenes.plain_backgrounds(colour, size, rng)
+        plain = sent(scenes.plain_backgrounds(colour, 1, rng), self.device)
+        canvas = plain.repeat(1, 1, size, size)
         for low, cells in ((0.45, 2), (0.65, 3), (0.8, 9)):
             rows = (kind > low).nonzero().flatten()
             if len(rows):
-                coarse = torch.rand(len(rows), 3, cells, cells, generator=rng)
-                canvas[rows] = F.interpolate(
+                coarse = sent(torch.rand(len(rows), 3, cells, cells, generator=rng), self.device)
+                canvas[sent(rows, self.device)] = F.interpolate(
                     coarse, (size, size), mode="bilinear", align_corners=True
                 )
         near = (kind > 0.9).nonzero().flatten()
         if len(near):
             rows = torch.randint(0, len(self.cutouts), (len(near),), generator=rng)
             layers = self._draw(rows, scenes.near_placement(len(near), rng), size, rng)
-            canvas[near] = scenes.over(layers, canvas[near])
+            behind = sent(near, self.device)
+            canvas[behind] = scenes.over(layers, canvas[behind])
         return canvas

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from guidegen.training.average import WarmAverage
-from guidegen.training.device import bf16_where_quick
+from guidegen.training.device import bf16_where_quick, compiled, sent
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
 from guidegen.training.progress import Losses
 from guidegen.training.schedule import paced
-from guidegen.training.vqgan.codebook import Codebook, lookup, scrambled
+from guidegen.training.vqgan.codebook import Codebook, lookup, noisy, sampled, scrambled, usage
 from guidegen.training.vqgan.discriminator import Adversary
 from guidegen.training.vqgan.loss import Balance
 from guidegen.training.vqgan.model import VQGAN
@@ -43,8 +43,11 @@ class VQGANConfig:
     perceptual, semantic: how hard these losses pull at the picture, where L1 pulls with 1.
     adversarial: the same of a discriminator, which learns beside; 0 for none.
     adversarial_from: step from which it pulls. It learns from the first.
-    scramble: greatest share of a picture's codes that are replaced by random ones before they are
-        decoded. Half of the pictures are spared, the others' shares are even between 0 and this.
+    noise: greatest deviation of noise on encoder outputs before they are quantised, where 1 is the
+        codebook's own. Half of the pictures are spared, the others' are even between 0 and this.
+    scramble: the same for the share of a picture's codes that are replaced by random ones.
+    sampled: how many pictures of random codes, as a share of a batch, are drawn beside it; the
+        discriminator alone judges them, each as hard as the others.
     decoder_only: leave encoder and codebook as they are, which saves a third of the time.
     commitment: weight of the distance between encoder outputs and their codes.
     ema: decay of the average of the weights, which is what is kept.
@@ -62,7 +65,9 @@ class VQGANConfig:
     semantic: float = 0.15
     adversarial: float = 0.0
     adversarial_from: int = 0
+    noise: float = 0.0
     scramble: float = 0.0
+    sampled: float = 0.0
     decoder_only: bool = False
     commitment: float = 0.25
     ema: float = 0.998
@@ -106,8 +111,9 @@ class VQGANTrainer(SteppedTraining):
             model.quant_conv.requires_grad_(False)
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-4
-        )
+            trained, lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-4,
+            fused=True if self.device.type == "cuda" else None,
+        )  # fmt: skip
         self.schedule = LambdaLR(self.optimizer, paced(self.pace))
         self.balance = Balance(
             {
@@ -115,6 +121,7 @@ class VQGANTrainer(SteppedTraining):
                 "perceptual": config.perceptual,
                 "semantic": config.semantic,
                 "adversarial": config.adversarial,
+                "sampled": config.adversarial * config.sampled**0.5,
             }
         )
         self.adversary = Adversary(self.device) if config.adversarial else None
@@ -123,8 +130,7 @@ class VQGANTrainer(SteppedTraining):
         self.encode: Any = model.encoder
         self.decode: Any = model.decoder
         if config.compile:
-            self.encode = torch.compile(model.encoder, dynamic=False)
-            self.decode = torch.compile(model.decoder, dynamic=False)
+            self.encode, self.decode = compiled(model.encoder, model.decoder, device=self.device)
 
     def _train_step(self) -> Losses:
         """One step; its losses, and the codes' use in its batch."""
@@ -147,39 +153,65 @@ class VQGANTrainer(SteppedTraining):
     def _backward(self) -> Losses:
         """One step's gradients; the losses, and how many codes the batch used."""
         config = self.config
-        images = self._pictures(self.step).to(self.device)
+        images = sent(self._pictures(self.step), self.device)
         images = images.contiguous(memory_format=torch.channels_last)
         z = self._encode(images)
-        values = {}
-        commit = torch.zeros((), device=self.device)
+        values: dict[str, Tensor] = {}
         if self.pace.now >= (config.plain_steps or 0):
-            quantised, codes = lookup(z.detach(), self.weight)
-            commit = config.commitment * (z - quantised).square().mean()
-            if not config.decoder_only:
-                # entries rest in the last tenth, so that encoder and decoder can settle on them
-                rng = self._rng() if self.pace.now < 0.9 * config.steps else None
-                self.codebook.update(_rows(z.detach()), codes, rng)
-            if config.scramble:
-                quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
-            z = z + (quantised - z).detach()
-            values = {"commit": float(commit.detach()), "codes": float(codes.unique().numel())}
+            z, extra, values = self._quantise(z)
+        else:
+            extra = z[:0].detach()
         with bf16_where_quick(self.device):
-            out = self.decode(self.model.post_quant_conv(z))
+            out = self.decode(self.model.post_quant_conv(torch.cat((z, extra))))
         out = (out.float() + 1) / 2
         seen = out.detach().requires_grad_(True)
+        losses, told = self._losses(seen[: len(images)], seen[len(images) :], images)
+        ends, grads = [out], [self.balance(losses, seen)]
+        if "commit" in values and values["commit"].requires_grad:
+            ends.append(values["commit"])
+            grads.append(torch.ones_like(values["commit"]))
+        torch.autograd.backward(ends, grads)
+        return {k: v.detach() for k, v in {**losses, **values, **told}.items()}
+
+    def _quantise(self, z: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """What is decoded in place of encoder outputs, and beside them; the commitment, the use."""
+        config = self.config
+        quantised, codes = lookup(z.detach(), self.weight)
+        commit = config.commitment * (z - quantised).square().mean()
+        used = usage(codes, len(self.weight)).count_nonzero().float()
+        if not config.decoder_only:
+            # entries rest in the last tenth, so that encoder and decoder can settle on them
+            rng = self._rng() if self.pace.now < 0.9 * config.steps else None
+            self.codebook.update(_rows(z.detach()), codes, rng)
+        if config.noise:
+            moved = noisy(z.detach(), self.weight, config.noise, self._rng(2))
+            quantised = lookup(moved, self.weight)[0]
+        if config.scramble:
+            quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
+        n = 0 if self.adversary is None else round(config.sampled * len(z))
+        extra = sampled(z.detach(), self.weight, n, self._rng(3)) if n else z[:0].detach()
+        return z + (quantised - z).detach(), extra, {"commit": commit, "codes": used}
+
+    def _losses(
+        self, seen: Tensor, extra: Tensor, images: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What pulls at reconstructions and at pictures of random codes; what is told beside."""
         losses = {"l1": (seen - images).abs().mean()}
         if self.perceptual is not None:
             losses["perceptual"], losses["semantic"] = self.perceptual(seen, images)
-        if self.adversary is not None:
-            values["discriminator"] = self.adversary.learn(images, seen)
-            if self.pace.now >= config.adversarial_from:
-                losses["adversarial"] = self.adversary.judge(seen)
-        ends, grads = [out], [self.balance(losses, seen)]
-        if commit.requires_grad:
-            ends.append(commit)
-            grads.append(torch.ones_like(commit))
-        torch.autograd.backward(ends, grads)
-        return {**{k: float(v.detach()) for k, v in losses.items()}, **values}
+        if self.adversary is None:
+            return losses, {}
+        told = {"discriminator": self.adversary.learn(images, torch.cat((seen, extra)))}
+        if self._pulls:
+            losses["adversarial"] = self.adversary.judge(seen)
+            if len(extra):
+                losses["sampled"] = self.adversary.judge(extra)
+        return losses, told
+
+    @property
+    def _pulls(self) -> bool:
+        """Whether the discriminator does by now."""
+        return self.adversary is not None and self.pace.now >= self.config.adversarial_from
 
     def _pictures(self, step: int) -> Tensor:
         config = self.config

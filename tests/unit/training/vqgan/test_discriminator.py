@@ -2,7 +2,7 @@
 
 import torch
 
-from guidegen.training.vqgan.codebook import scrambled
+from guidegen.training.vqgan.codebook import nearest, noisy, sampled, scrambled
 from guidegen.training.vqgan.discriminator import Adversary, PatchDiscriminator
 
 
@@ -41,3 +41,26 @@ def test_no_more_codes_are_replaced_than_said_and_half_of_the_pictures_are_spare
     assert 0.35 < (hit == 0).float().mean() < 0.65
     assert 0.4 < hit.max() < 0.75
     assert torch.equal(out, scrambled(codes, codebook, 0.6, rng()))
+
+
+def test_noise_is_as_strong_as_said_in_units_of_the_codebook_and_spares_half_of_the_pictures():
+    codebook = torch.randn(500, 2, generator=rng()) * torch.tensor([1.0, 10.0])
+    z = torch.zeros(300, 2, 8, 8)
+    moved = noisy(z, codebook, 0.5, rng(1))
+    spread = moved.std((2, 3))
+    assert torch.equal(moved, noisy(z, codebook, 0.5, rng(1)))
+    assert 0.4 < (spread == 0).all(1).float().mean() < 0.6
+    assert 0.4 < spread[:, 0].max() < 0.7
+    assert 4 < spread[:, 1].max() < 7
+
+
+def test_sampled_codes_are_of_the_codebook_and_smooth_or_rough_from_picture_to_picture():
+    codebook = torch.randn(300, 4, generator=rng())
+    z = codebook[torch.randint(300, (40, 16, 16), generator=rng(1))].permute(0, 3, 1, 2)
+    out = sampled(z, codebook, 30, rng(2))
+    assert out.shape == (30, 4, 16, 16)
+    rows = out.permute(0, 2, 3, 1).reshape(-1, 4)
+    assert torch.equal(codebook[nearest(rows, codebook)], rows)
+    roughness = (out[..., 1:] - out[..., :-1]).square().mean((1, 2, 3)) / (2 * out.var((1, 2, 3)))
+    assert roughness.min() < 0.5 < 0.9 < roughness.max()
+    assert out.std() > 0.7 * codebook.std()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
@@ -11,9 +12,9 @@ from guidegen.errors import ConfigError, WeightsError
 from guidegen.training.data.dataset import CaptionedImages
 from guidegen.training.image_commands import vqgan
 from guidegen.training.vqgan import codebook as codebook
+from guidegen.training.vqgan.evaluate import Evaluator
 from guidegen.training.vqgan.loss import Balance
 from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
-from guidegen.training.vqgan.run import Evaluator
 from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
 from guidegen.weights.store import embedded, sha256_file
@@ -124,7 +125,11 @@ def test_training_starts_the_codebook_and_lowers_the_loss(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"adversarial": 0.5, "adversarial_from": 3, "scramble": 0.5}]
+    "changes",
+    [
+        {},
+        {"adversarial": 0.5, "adversarial_from": 3, "scramble": 0.5, "noise": 0.5, "sampled": 0.5},
+    ],
 )
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(pictures, tmp_path, changes):
     whole = trainer(pictures, tmp_path / "whole.pt", **changes)
@@ -191,6 +196,11 @@ def test_the_command_goes_on_from_a_model_with_another_tower(shapes, tmp_path):
         shapes, tmp_path / "out", begin=tmp_path / "m", clip=embedded("robust"), steps=1, batch=1,
         early_share=0.0, adversarial=0.3, scramble=0.5, decoder_only=True, fuse=False, device="cpu",
     )  # fmt: skip
+    with Image.open(tmp_path / "out/reconstructions.png") as sheet:
+        assert sheet.size == (128, 5 * 128)  # there is one drawing to test on
+    curves = [json.loads(line) for line in (tmp_path / "out/curves.jsonl").open()]
+    assert [line["step"] for line in curves] == [1]
+    assert curves[0]["val on white"]["psnr"] > 0
     source = json.loads((tmp_path / "out/source.json").read_text())
     assert "--scramble 0.5 --decoder-only --seed 0" in source["command"]
     before, after = load(tmp_path / "m").state_dict(), load(tmp_path / "out").state_dict()
