@@ -70,9 +70,10 @@ def modulated(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """
     if len(x) > 1 or x.is_cuda:
         return F.relu(torch.addcmul(b[..., None, None], x, a[..., None, None])).to(x.dtype)
-    # batch norm with mean 0 and variance 1 does the same without float32 copies of x
+    # batch norm with mean 0 and variance 1 does the same without float32 copies of x; PyTorch 2.11
+    # refuses an epsilon of 0, and one plus the least float is one
     plain = torch.zeros_like(a[0]), torch.ones_like(a[0])
-    return F.relu_(F.batch_norm(x, *plain, a[0], b[0], eps=0))
+    return F.relu_(F.batch_norm(x, *plain, a[0], b[0], eps=torch.finfo(a.dtype).tiny))
 
 
 class _Skip(torch.autograd.Function):

@@ -62,4 +62,6 @@ class _GroupNorm(torch.autograd.Function):
         b = -invstd.square() * along
         c = -invstd * flat - b * mean
         b, c = (part.expand(weight.shape).flatten() for part in (b, c))
-        return pulled.add_(F.batch_norm(x, zero, one, b, c, eps=0.0)), None
+        # PyTorch 2.11 refuses an epsilon of 0; one plus the least float is one
+        least = torch.finfo(one.dtype).tiny
+        return pulled.add_(F.batch_norm(x, zero, one, b, c, eps=least)), None
