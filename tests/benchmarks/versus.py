@@ -45,6 +45,7 @@ class Contender:
         contest: what it is told.
         environment: its variables; None takes ours.
         folder: where it runs, and whose code it runs; None is here.
+        wait: until it has loaded its models; False leaves that to `get_ready`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Contender:
         *,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        wait: bool = True,
     ) -> None:
         self.name = f"{contest.contender} {contest.precision}"
         environment = {**(environment or os.environ), "HF_HUB_OFFLINE": "1"}
@@ -67,14 +69,21 @@ class Contender:
             env=environment,
             cwd=folder,
         )
-        ready = self._answer()
-        self.loaded = float(ready["mib"])
-        self.arithmetic: dict[str, str] = ready.get("arithmetic", {})
+        self.loaded = 0.0
+        self.arithmetic: dict[str, str] = {}
         self.seconds: list[float] = []
         self.clock = "wall"
+        if wait:
+            self.get_ready()
 
     def __enter__(self) -> "Contender":
         return self
+
+    def get_ready(self) -> None:
+        """Wait until it has loaded its models."""
+        ready = self._answer()
+        self.loaded = float(ready["mib"])
+        self.arithmetic = ready.get("arithmetic", {})
 
     def __exit__(self, *_: object) -> None:
         assert self.process.stdin is not None
@@ -117,10 +126,15 @@ def compare(case: Case, args: argparse.Namespace, repetitions: int) -> dict[str,
     if args.device != "cpu":
         plan.append((case.peer, "fp32"))
     with ExitStack() as stack:
+        # our default comes first and alone: as it loads it measures which precision is fastest
         contenders = [
-            stack.enter_context(Contender(Contest(contender=who, precision=precision, **given)))
-            for who, precision in plan
+            stack.enter_context(
+                Contender(Contest(contender=who, precision=precision, **given), wait=number == 0)
+            )
+            for number, (who, precision) in enumerate(plan)
         ]
+        for contender in contenders[1:]:
+            contender.get_ready()
         features = [contender.ask("look")["features"] for contender in contenders]
         for other in features[1:]:
             # of unit norm; fp16 and bf16 are this near
