@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,39 @@ class VQGAN(TamingVQGAN):
         z = self.quant_conv(self.encoder(images * 2 - 1))
         quantised, _, (_, _, codes) = self.quantize(z)
         return (self.decoder(self.post_quant_conv(quantised)) + 1) / 2, codes
+
+
+@torch.no_grad()
+def decorrelate(models: Sequence[TamingVQGAN], z: Tensor, *, power: float = 0.5) -> Tensor:
+    """Turn latents to their principal axes, and lessen how much their deviations differ.
+
+    What is decoded stays. Without it a codebook spends its entries on the mean colours of cells,
+    which vary most, and the commitment to it then makes the encoder forget the rest.
+
+    Args:
+        models: weights in one basis, changed in place: a model, and averages of it.
+        z: encoder outputs of the first, [N, C].
+        power: what each axis's deviation is raised to; then they are scaled to a mean of 1.
+
+    Returns:
+        What the encoder says in the new basis in place of `z`.
+    """
+    mean = z.mean(0)
+    variance, axes = torch.linalg.eigh(torch.cov(z.double().T))
+    deviation = variance.clamp(min=1e-10).sqrt()
+    gain = deviation ** (power - 1)
+    gain = gain / (gain * deviation).mean()
+    into = (axes * gain).T.to(z.dtype)
+    back = (axes / gain).to(z.dtype)
+    for model in models:
+        before, after = model.quant_conv, model.post_quant_conv
+        assert before.bias is not None
+        assert after.bias is not None
+        before.bias.copy_(into @ (before.bias - mean))
+        before.weight.copy_(torch.einsum("ij,jkhw->ikhw", into, before.weight))
+        after.bias.add_(after.weight[:, :, 0, 0] @ mean)
+        after.weight.copy_(torch.einsum("ijhw,jk->ikhw", after.weight, back))
+    return (z - mean) @ into.T
 
 
 def load(folder: Path) -> VQGAN:

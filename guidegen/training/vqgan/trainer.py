@@ -20,7 +20,7 @@ from guidegen.training.schedule import paced
 from guidegen.training.vqgan.codebook import Codebook, lookup, noisy, sampled, scrambled, usage
 from guidegen.training.vqgan.discriminator import Adversary
 from guidegen.training.vqgan.loss import Balance
-from guidegen.training.vqgan.model import VQGAN
+from guidegen.training.vqgan.model import VQGAN, decorrelate
 
 Pictures = Callable[[int, int, int], Tensor]
 """(step, n, size) -> RGB [n, 3, size, size] in [0, 1]."""
@@ -159,8 +159,8 @@ class VQGANTrainer(SteppedTraining):
         values: dict[str, Tensor] = {}
         if self.pace.now >= (config.plain_steps or 0):
             z, extra, values = self._quantise(z)
-        else:
-            extra = z[:0].detach()
+        else:  # as many as there will be: what is compiled is so for one size
+            extra = z[: self._extra].detach()
         with bf16_where_quick(self.device):
             out = self.decode(self.model.post_quant_conv(torch.cat((z, extra))))
         out = (out.float() + 1) / 2
@@ -188,8 +188,9 @@ class VQGANTrainer(SteppedTraining):
             quantised = lookup(moved, self.weight)[0]
         if config.scramble:
             quantised = scrambled(quantised, self.weight, config.scramble, self._rng(1))
-        n = 0 if self.adversary is None else round(config.sampled * len(z))
-        extra = sampled(z.detach(), self.weight, n, self._rng(3)) if n else z[:0].detach()
+        extra = z[: self._extra].detach()
+        if self._extra:
+            extra = sampled(z.detach(), self.weight, self._extra, self._rng(3))
         return z + (quantised - z).detach(), extra, {"commit": commit, "codes": used}
 
     def _losses(
@@ -207,6 +208,11 @@ class VQGANTrainer(SteppedTraining):
             if len(extra):
                 losses["sampled"] = self.adversary.judge(extra)
         return losses, told
+
+    @property
+    def _extra(self) -> int:
+        """Pictures of random codes in a step."""
+        return 0 if self.adversary is None else round(self.config.sampled * self.config.batch)
 
     @property
     def _pulls(self) -> bool:
@@ -236,9 +242,10 @@ class VQGANTrainer(SteppedTraining):
         wanted = max(1, 16 * len(self.weight) // (config.batch * (config.size // 8) ** 2))
         self.encode, compiled = self.model.encoder, self.encode  # too few to compile that size for
         batches = (self.pictures(10**6 + k, config.batch, config.size) for k in range(wanted))
-        z = torch.cat([_rows(self._encode(b.to(self.device))) for b in batches])
+        z = torch.cat([_rows(self._encode(sent(batch, self.device))) for batch in batches])
         self.encode = compiled
-        self.codebook.start(z, self._rng())
+        averages: Any = self.ema.module
+        self.codebook.start(decorrelate([self.model, averages], z), self._rng())
 
     def _rng(self, use: int = 0) -> torch.Generator:
         """Another for each step and use."""

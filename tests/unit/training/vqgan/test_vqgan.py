@@ -14,7 +14,15 @@ from guidegen.training.image_commands import vqgan
 from guidegen.training.vqgan import codebook as codebook
 from guidegen.training.vqgan.evaluate import Evaluator
 from guidegen.training.vqgan.loss import Balance
-from guidegen.training.vqgan.model import SMALL, VQGAN, load, reconstruct, save, save_source
+from guidegen.training.vqgan.model import (
+    SMALL,
+    VQGAN,
+    decorrelate,
+    load,
+    reconstruct,
+    save,
+    save_source,
+)
 from guidegen.training.vqgan.scenes import CleanScenes
 from guidegen.training.vqgan.trainer import VQGANConfig, VQGANTrainer
 from guidegen.weights.store import embedded, sha256_file
@@ -89,6 +97,32 @@ def test_a_lookup_takes_rows_of_the_codebook():
     weight, z = torch.randn(9, 4, generator=rng()), torch.randn(2, 4, 3, 5, generator=rng(1))
     out, codes = codebook.lookup(z, weight)
     assert torch.equal(out.permute(0, 2, 3, 1).reshape(-1, 4), weight[codes])
+
+
+def test_decorrelated_latents_are_decoded_as_before_and_differ_less_in_spread():
+    model, average = tiny(), tiny()
+    with torch.no_grad():
+        model.quant_conv.weight[1:] *= 0.03  # one axis has nearly all the variance
+        average.load_state_dict(model.state_dict())
+        average.quant_conv.weight.mul_(0.5)
+    images = torch.rand(6, 3, 32, 32, generator=rng())
+
+    def latents(of):
+        return of.quant_conv(of.encoder(images * 2 - 1))
+
+    def rows(z):
+        return z.detach().permute(0, 2, 3, 1).reshape(-1, 4)
+
+    before = [of.post_quant_conv(latents(of)) for of in (model, average)]
+    z = rows(latents(model))
+    turned = decorrelate([model, average], z)
+    torch.testing.assert_close(turned, rows(latents(model)), rtol=1e-3, atol=1e-4)
+    for of, was in zip((model, average), before, strict=True):
+        torch.testing.assert_close(of.post_quant_conv(latents(of)), was, rtol=1e-3, atol=1e-4)
+    spread, old = turned.std(0), torch.linalg.eigvalsh(torch.cov(z.T)).sqrt()
+    assert torch.corrcoef(turned.T).triu(1).abs().max() < 1e-2
+    assert spread.mean() == pytest.approx(1, rel=1e-2)
+    torch.testing.assert_close(spread / spread[-1], (old / old[-1]).sqrt(), rtol=2e-2, atol=1e-3)
 
 
 def test_losses_pull_as_hard_as_they_are_told():
