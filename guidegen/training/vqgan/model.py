@@ -84,7 +84,8 @@ def decorrelate(models: Sequence[TamingVQGAN], z: Tensor, *, power: float = 0.5)
         before.weight.copy_(torch.einsum("ij,jkhw->ikhw", into, before.weight))
         after.bias.add_(after.weight[:, :, 0, 0] @ mean)
         after.weight.copy_(torch.einsum("ijhw,jk->ikhw", after.weight, back))
-    return (z - mean) @ into.T
+    turned: Tensor = (z - mean) @ into.T
+    return turned
 
 
 def load(folder: Path) -> VQGAN:
