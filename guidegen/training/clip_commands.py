@@ -152,8 +152,8 @@ def robust(
             `start`.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
-        minutes: stop after this time instead, counted from the first step; what is told in steps
-            then comes at the same part of the time as it would of the steps.
+        minutes: stop after this time instead, counted from the end of the first step; what is told
+            in steps then comes at the same part of the time as it would of the steps.
         save_every: steps between two training states on disk.
         sizes: sides of the pictures, rising.
         shares: part of the steps at each of them; together 1.

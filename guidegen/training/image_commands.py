@@ -44,8 +44,8 @@ def vqgan(
         begin: model folder to begin from, codebook included, in place of random weights.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
-        minutes: stop after this time instead, counted from the first step; what is told in steps
-            then comes at the same part of the time as it would of the steps.
+        minutes: stop after this time instead, counted from the end of the first step; what is told
+            in steps then comes at the same part of the time as it would of the steps.
         save_every: steps between two training states on disk.
         plain_steps: how many of them, at first, go without the codebook, which then starts from
             what the encoder says; 300, and none with --begin.
@@ -151,8 +151,8 @@ def predictor(
         texts: how many made-up texts.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
-        minutes: stop after this time instead, counted from the first step; what is told in steps
-            then comes at the same part of the time as it would of the steps.
+        minutes: stop after this time instead, counted from the end of the first step; what is told
+            in steps then comes at the same part of the time as it would of the steps.
         save_every: steps between two training states on disk.
         batch: texts a step.
         samples: pictures of each text.

@@ -16,7 +16,8 @@ class Pace:
 
     Args:
         steps: length of the way.
-        minutes: how long it takes, counted from `start`; None counts steps.
+        minutes: how long it takes, counted from the end of the first step of a call, in which
+            things are compiled and tuned; None counts steps.
         clock: seconds.
 
     Attributes:
@@ -37,14 +38,15 @@ class Pace:
         self.before, self.now = -1.0, 0.0
 
     def start(self, step: int) -> None:
-        """The time runs from here; `step` steps were made by earlier calls."""
-        self._started = self._clock()
+        """Begin a call; `step` steps were made by earlier ones."""
         self.now = self.at(step)
         if self.minutes is None:
             self.before = step - 1
 
     def tick(self, step: int) -> None:
         """A step is done, the `step`-th."""
+        if self._started is None:
+            self._started = self._clock()
         self.before, self.now = self.now, self.at(step)
 
     def at(self, step: int) -> float:

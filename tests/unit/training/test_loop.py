@@ -63,7 +63,7 @@ def test_a_training_of_so_many_steps_makes_them_whatever_the_time(tmp_path):
     assert ours.halfway == [20]
 
 
-@pytest.mark.parametrize(("slow", "made"), [(0.5, 120), (1, 60), (7, 9)])
+@pytest.mark.parametrize(("slow", "made"), [(0.5, 121), (1, 61), (7, 10)])
 def test_a_limit_of_time_ends_after_the_step_that_reaches_it_with_the_rate_annealed(
     tmp_path, slow, made
 ):
@@ -74,6 +74,16 @@ def test_a_limit_of_time_ends_after_the_step_that_reaches_it_with_the_rate_annea
     assert ours.schedule.get_last_lr()[0] == pytest.approx(0.02)
     (halfway,) = ours.halfway
     assert halfway == pytest.approx(made / 2, abs=1)
+
+
+def test_a_first_step_that_compiles_for_long_is_not_counted(tmp_path):
+    ours = Descent(tmp_path / "state.pt", slow=1000, minutes=1)
+    rates = []
+    for told in ours.run():
+        rates.append(told["rate"])
+        ours.slow = 1
+    assert len(rates) == 61
+    assert rates[1] == rates[0] < 0.2
 
 
 def test_scores_come_at_the_same_parts_of_the_way_in_steps_and_in_time(tmp_path):
@@ -97,11 +107,11 @@ def test_scores_are_of_plain_numbers_and_come_once_where_nothing_is_left(tmp_pat
 def test_a_timed_training_that_was_stopped_has_the_rest_of_its_time(tmp_path):
     first = Descent(tmp_path / "state.pt", minutes=1)
     for _ in first.run():
-        if first.step == 50:  # saved at 45, three quarters of the way
+        if first.step == 50:  # saved at 46, three quarters of the way
             break
     again = Descent(tmp_path / "state.pt", minutes=1)
-    assert again.step == 45
-    assert len(list(again.run())) == 15
+    assert again.step == 46
+    assert len(list(again.run())) == 16
     assert again.halfway == []
 
 
