@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from guidegen.guidance.losses.palette import distances
-from guidegen.interfaces import Generator, Images, Latents
+from guidegen.interfaces import Draws, Encodes, Generator, Images, Latents, Mixes, Proposes
 from guidegen.ops import straight_through
 
 # Squared distance in OKLab over which the gradient mixes colours: a tenth of black to white.
 _SOFTNESS = 0.01
+# What only some generators can.
+_ABILITIES: dict[type, str] = {Encodes: "encode", Proposes: "propose", Mixes: "mix", Draws: "svg"}
 
 
 class Limited:
@@ -30,6 +32,10 @@ class Limited:
 
     def __init__(self, generator: Generator, colours: Tensor) -> None:
         self.generator, self.colours = generator, colours
+        # since Python 3.12 isinstance does not ask __getattr__ for what a protocol wants
+        for ability, method in _ABILITIES.items():
+            if isinstance(generator, ability):
+                setattr(self, method, getattr(generator, method))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.generator, name)
