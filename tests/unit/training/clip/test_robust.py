@@ -161,3 +161,62 @@ def test_a_training_may_begin_with_a_tower_that_is_robust_already(folder, train_
     pictures = torch.rand(2, 3, 32, 32)
     plain = F.normalize(made.original((pictures - 0.5) / 0.5), dim=-1)
     assert torch.allclose(made.tower(pictures), -plain, atol=1e-4)
+
+
+def network_trainer(folder, train_set, state, **fields):
+    texts, _ = clip.load_model(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = clip.new_model("test_resnet")
+    source = SceneBatches(*train_set, seed=0)
+    return RobustTrainer(
+        texts, source, config(texts=50, **fields), state_file=state, network=network
+    )
+
+
+@pytest.mark.slow
+def test_another_network_is_trained_whole_and_goes_on_as_it_was(folder, train_set, tmp_path):
+    whole = network_trainer(folder, train_set, tmp_path / "whole")
+    before = {name: value.clone() for name, value in whole.tower.named_parameters()}
+    list(whole.run())
+    assert all(not torch.equal(value, before[n]) for n, value in whole.tower.named_parameters())
+    killed = network_trainer(folder, train_set, tmp_path / "killed")
+    run = killed.run()
+    for _ in range(3):
+        next(run)
+    resumed = network_trainer(folder, train_set, tmp_path / "killed")
+    assert resumed.step == 2
+    list(resumed.run())
+    ours, theirs = whole.averaged_model().state_dict(), resumed.averaged_model().state_dict()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+@pytest.mark.slow
+def test_an_attack_leaves_the_statistics_of_batch_norm_alone(folder, train_set, tmp_path):
+    ours = network_trainer(folder, train_set, tmp_path / "s", attack_steps=3, steps=1)
+    list(ours.run())
+    counts = {b.item() for n, b in ours.tower.named_buffers() if n.endswith("batches_tracked")}
+    assert counts == {1}  # one pass of training, and none of the attack's
+
+
+@pytest.mark.slow
+def test_the_command_trains_another_network_for_the_same_texts(folder, shapes, tmp_path):
+    out = tmp_path / "robust"
+    robust_run.run(
+        shapes, out, start=folder, state_file=tmp_path / "s", network="test_resnet",
+        config=config(steps=1, sizes=(32,), shares=(1.0,)), evaluate_every=1, seed=0, device="cpu",
+    )  # fmt: skip
+    model, _ = clip.load_model(out)
+    start, _ = clip.load_model(folder)
+    assert type(model.visual.trunk).__name__ == "ResNet"
+    assert torch.equal(model.text_projection, start.text_projection)
+
+
+def test_a_network_that_timm_does_not_know_is_refused_in_one_line(folder, shapes, tmp_path):
+    with pytest.raises(WeightsError, match="--network nothing") as caught:
+        robust_run.run(
+            shapes, tmp_path / "out", start=folder, state_file=tmp_path / "s", network="nothing",
+            config=config(), evaluate_every=1, seed=0, device="cpu",
+        )  # fmt: skip
+    assert "\n" not in str(caught.value)
