@@ -130,6 +130,7 @@ def robust(
     late_attack_steps: int = 2,
     lr: float = 5e-4,
     fare: float = 5.0,
+    mixed: float = 0.0,
     weight_decay: float = 0.01,
     ema: float = 0.998,
     texts: int = 0,
@@ -148,8 +149,8 @@ def robust(
         start: model folder to start from; by default the embedded CLIP.
         begin: folder whose image tower to begin with, to go on from one that is already robust;
             `start` stays what FARE compares with.
-        network: timm name of an image tower to train from nothing, whole; the texts stay those of
-            `start`.
+        network: timm name of an image tower to train whole, from nothing or from `begin`; the
+            texts stay those of `start`.
         state: file of the training state; by default beside `out`.
         steps: optimiser steps.
         minutes: stop after this time instead, counted from the end of the first step; what is told
@@ -164,6 +165,8 @@ def robust(
         late_attack_steps: the same at the last size.
         lr: peak learning rate.
         fare: weight of staying near the original embedding of the clean picture.
+        mixed: pictures without a caption for each one with a caption; staying near the original
+            embedding is all that is asked of these.
         weight_decay: of AdamW.
         ema: decay of the average of the weights, which is what is kept.
         texts: captions drawn and encoded once for the whole training, for a GPU that takes pictures
@@ -180,8 +183,8 @@ def robust(
     config = RobustConfig(
         steps=steps, minutes=minutes, save_every=save_every, sizes=sizes, shares=shares,
         batch=batch, eps=eps, eps_warmup=eps_warmup,
-        attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare, ema=ema,
-        weight_decay=weight_decay, texts=texts, processes=processes,
+        attack_steps=attack_steps, late_attack_steps=late_attack_steps, lr=lr, fare=fare,
+        mixed=mixed, ema=ema, weight_decay=weight_decay, texts=texts, processes=processes,
     )  # fmt: skip
     scores = robust_run.run(
         data, out, start=start or embedded("clip"), begin=begin, network=network,

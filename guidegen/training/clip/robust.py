@@ -27,6 +27,7 @@ from guidegen.training.clip import objective
 from guidegen.training.clip.attack import l2_attack
 from guidegen.training.clip.batches import SceneBatches
 from guidegen.training.clip.encoded import Batches, EncodedBatch, EncodedBatches, PreparedBatches
+from guidegen.training.clip.mixtures import mixtures
 from guidegen.training.clip.network_tower import NetworkTower
 from guidegen.training.clip.robust_tower import RobustTower
 from guidegen.training.loop import SteppedTraining
@@ -52,6 +53,8 @@ class RobustConfig:
     texts: captions that are drawn and encoded once for the whole training; 0 draws new ones for
         every batch.
     processes: that tokenize those captions.
+    mixed: pictures without a caption, made of two each, for each picture with one; FARE alone
+        looks at them.
     scale: inverse temperature of the softmaxes.
     fare: weight of 1 - cos to what the tower said of the clean picture before training.
     """
@@ -66,6 +69,7 @@ class RobustConfig:
     attack_steps: int = 1
     late_attack_steps: int = 2
     lr: float = 5e-4
+    mixed: float = 0.0
     texts: int = 0
     processes: int = 1
     weight_decay: float = 0.01
@@ -161,9 +165,12 @@ class RobustTrainer(SteppedTraining):
         batch = self.data(10**5 + step, n, size)
         rng = torch.Generator(self.device)
         rng.manual_seed(self.data.source.seed * 1_000_003 + 7 * step + 1)
+        images = batch.images
+        if extra := round(n * config.mixed):
+            images = torch.cat((images, mixtures(images[:extra], rng)))
         with torch.no_grad():
-            original = F.normalize(self.original((batch.images - 0.5) / 0.5), dim=-1)
-        share = torch.rand(n, generator=rng, device=rng.device)
+            original = F.normalize(self.original((images - 0.5) / 0.5), dim=-1)
+        share = torch.rand(len(images), generator=rng, device=rng.device)
         eps = config.radius(now) * (0.25 + 0.75 * share)
         attack_steps = config.attack_steps
         if size == config.sizes[-1]:
@@ -173,9 +180,7 @@ class RobustTrainer(SteppedTraining):
             return torch.stack(list(self._losses(features, batch, original).values())).sum()
 
         self.tower.eval().requires_grad_(False)
-        hard = l2_attack(
-            batch.images, lambda x: total(self.tower(x)), eps, steps=attack_steps, rng=rng
-        )
+        hard = l2_attack(images, lambda x: total(self.tower(x)), eps, steps=attack_steps, rng=rng)
         self.tower.train().requires_grad_(True)
         features = self.tower(hard)
         losses = self._losses(features, batch, original)
@@ -186,15 +191,16 @@ class RobustTrainer(SteppedTraining):
         self.schedule.step()
         self.average.update_parameters(self.tower)
         single = batch.concepts[:, 1] < 0
-        right = (features.detach() @ self.bank.T).argmax(dim=1) == batch.concepts[:, 0]
+        right = (features[:n].detach() @ self.bank.T).argmax(dim=1) == batch.concepts[:, 0]
         out = {name: loss.detach() for name, loss in losses.items()}
         return {**out, "top1": (right & single).sum() / single.sum()}
 
     def _losses(self, features: Tensor, batch: EncodedBatch, original: Tensor) -> dict[str, Tensor]:
         concepts, scale = batch.concepts, self.scale
+        told = features[: len(concepts)]  # those with a caption
         return {
-            "pairs": objective.contrastive(features, batch.text, concepts, scale),
-            "bank": objective.bank_loss(features, self.bank, self.bank_targets, concepts, scale),
+            "pairs": objective.contrastive(told, batch.text, concepts, scale),
+            "bank": objective.bank_loss(told, self.bank, self.bank_targets, concepts, scale),
             "fare": self.config.fare * (1 - (features * original).sum(dim=1)).mean(),
         }
 

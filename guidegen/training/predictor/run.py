@@ -37,7 +37,7 @@ from guidegen.training.predictor.trainer import PredictorConfig, PredictorTraine
 
 log = logging.getLogger(__name__)
 
-_DRAWN = 48  # side in pixels at which drawings are kept
+_DRAWN = 48  # least side in pixels at which drawings are kept
 _EXAMPLES = 32  # starts of the generator from which the scale of latents is taken
 
 
@@ -105,7 +105,9 @@ def run(
     drawings = None
     if pictures:
         reading = tqdm(records, desc="reading", unit="image", mininterval=5)
-        drawings = Drawings(everything.images(_DRAWN, reading), config.picture_size, where)
+        drawings = Drawings(
+            everything.images(max(_DRAWN, config.picture_size), reading), config.picture_size, where
+        )
     torch.manual_seed(seed)
     network = _network(card)
     rngs = [torch.Generator().manual_seed(k) for k in range(_EXAMPLES)]

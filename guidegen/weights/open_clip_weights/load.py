@@ -18,6 +18,8 @@ from guidegen.weights.open_clip_weights.quiet import fetching, import_open_clip,
 from guidegen.weights.open_clip_weights.specs import HUB, IMAGE_TOWER, LOCAL, needs_quick_gelu
 from guidegen.weights.store import embedded, folder_digest, sha256_file
 
+_TIMM = "timm_model_name"
+
 
 def load_folder(folder: Path) -> tuple[Any, Any, str]:
     """Model, tokenizer and digest of a folder in open_clip's own layout.
@@ -44,7 +46,7 @@ def load_folder(folder: Path) -> tuple[Any, Any, str]:
 
 
 def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, str]:
-    """The embedded CLIP with another image tower of the same architecture.
+    """The embedded CLIP with another image tower.
 
     The tower is convolutional, so it may be one for pictures of another side.
     """
@@ -53,12 +55,16 @@ def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, s
     path, whole = folder / IMAGE_TOWER, embedded("clip")
     side = square_side(config["vision_cfg"].get("image_size"))
     own = read_config(whole)
-    own["vision_cfg"]["image_size"] = config["vision_cfg"]["image_size"]
+    name = config["vision_cfg"].get(_TIMM)
+    other = name != own["vision_cfg"][_TIMM]
+    own["vision_cfg"] |= {"image_size": config["vision_cfg"]["image_size"], _TIMM: name}
     if config != own:
         raise WeightsError(f"{folder / CONFIG} is of another architecture than the embedded CLIP")
     tensor_shapes(path)  # refuses a damaged file
     model, tokenizer, digest = load_folder(whole)
     try:
+        if other:
+            model.visual = _new_tower(config, model.visual.preprocess_cfg)
         model.visual.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise WeightsError(f"can't load {path}: {one_line(error)}") from None
@@ -66,6 +72,13 @@ def _load_image_tower(folder: Path, config: dict[str, Any]) -> tuple[Any, Any, s
     model.visual.preprocess_cfg = {**model.visual.preprocess_cfg, "size": (side, side)}
     both = digest + folder_digest(folder)
     return model, tokenizer, hashlib.sha256(both.encode()).hexdigest()
+
+
+def _new_tower(config: dict[str, Any], preprocess: dict[str, Any]) -> Any:
+    with quiet():
+        tower: Any = import_open_clip().CLIP(**config).visual
+    tower.preprocess_cfg = preprocess
+    return tower.eval()
 
 
 def fetch_zoo(name: str, tag: str) -> Path:
