@@ -23,8 +23,8 @@ from guidegen.weights.store import embedded
 log = logging.getLogger(__name__)
 
 SPELLED = (
-    "minutes", "early_share", "batch", "lr", "adversarial", "adversarial_from", "noise",
-    "scramble", "sampled", "decoder_only", "ema",
+    "minutes", "plain_steps", "early_share", "batch", "lr", "adversarial", "adversarial_from",
+    "noise", "scramble", "sampled", "decoder_only", "ema",
 )  # fmt: skip
 """Settings that the command line has under the same name."""
 
@@ -59,7 +59,8 @@ def run(
         model, source.batch, perceptual.to(where), config, state_file=state_file, seed=seed
     )
     evaluator = Evaluator(everything, config.size)
-    command = spelled(config, seed=seed, begin=begin, clip=clip_folder)
+    entries = None if begin else n_embed
+    command = spelled(config, n_embed=entries, seed=seed, begin=begin, clip=clip_folder)
     return trainer.scored(
         "vqgan", evaluate_every, lambda means: export(trainer, out, evaluator, command, means)
     )
@@ -72,8 +73,12 @@ def spelled(config: VQGANConfig, **arguments: object) -> str:
         for f in fields(config)
         if f.name in SPELLED and getattr(config, f.name) != f.default
     }
-    named |= {name: value for name, value in arguments.items() if value is not None}
-    flags = (f"--{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in named.items())
+    named |= arguments
+    flags = (
+        f"--{k.replace('_', '-')}" + ("" if v is True else f" {v}")
+        for k, v in named.items()
+        if v is not None
+    )
     return " ".join(["python -m guidegen.training vqgan DATA OUT", *flags])
 
 
