@@ -12,7 +12,9 @@ named things, how often it does among those alone. Means are over prompts, with 
 error; "gain" is the mean difference to the first variant, paired.
 
 What RESULTS.jsonl holds already is not painted again, so the script can be stopped and run again;
-variants take turns prompt by prompt, so that what is there can be compared at any time.
+variants take turns prompt by prompt, so that what is there can be compared at any time. Files of
+several machines can be joined; with `--limit 0` nothing is painted, and the table is of what they
+hold.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
@@ -110,11 +113,10 @@ def main(words: list[str] | None = None) -> int:
         parser.error(f"there are {len(prompts)} prompts")
     shared: dict[str, object] = {"preset": "paint", "size": args.size}
     shared |= {"steps": args.steps} if args.steps is not None else {}
-    shared |= {"device": args.device} if args.device != "auto" else {}
     if args.perceptor:
         shared["perceptor"] = (args.perceptor,)
     results = Results(args.results)
-    painter = Painter(args.judge, tuple(prompts))
+    painter = Painter(args.judge, tuple(prompts), args.device)
     missing = work_off(
         list(to_paint(args, shared, prompts, results)),
         painter,
@@ -196,22 +198,26 @@ class Painter:
     Attributes:
         judge: as `--judge`.
         prompts: that it ranks.
+        device: where pictures are painted; it does not tell results apart.
     """
 
     judge: str
     prompts: tuple[str, ...]
+    device: str
 
-    def __call__(self, wanted: list[Wanted]) -> dict[str, dict[str, float]]:
+    def __call__(self, wanted: list[Wanted]) -> dict[str, dict[str, Any]]:
         """Figures by key; "seconds" are those of the batch by its pictures."""
         judge = load_judge(self.judge, self.prompts)
         began = time.perf_counter()
-        pictures = list(generate([make_config(one.settings) for one in wanted], write=False))
+        configs = [make_config({**one.settings, "device": self.device}) for one in wanted]
+        pictures = list(generate(configs, write=False))
         seconds = (time.perf_counter() - began) / len(wanted)
         by_prompt = {(p.config.prompt, p.config.seed): p.image for p in pictures}
         found = {}
         for one in wanted:
             scores = judge.scores(by_prompt[one.settings["prompt"], one.settings["seed"]])
-            found[one.key] = {**standing(scores, one.number), "seconds": seconds}
+            about = {"seconds": seconds, "device": pictures[0].config.device}
+            found[one.key] = {**standing(scores, one.number), **about}
             if one.settings["prompt"] in named_things():
                 named = [self.prompts.index(name) for name in named_things()]
                 among_them = standing(scores[named], named.index(one.number))

@@ -71,7 +71,6 @@ def main() -> None:
     options = _parser().parse_args()
     results = Results(options.results)
     shared = [options.judge, options.weight, options.steps, options.size]
-    shared += [options.device] if options.device != "auto" else []
     wanted = [
         Wanted(json.dumps([kind, first, second, *shared]), kind, first, second, sides)
         for first, second, sides in pairs(options.prompts)
