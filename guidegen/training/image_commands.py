@@ -25,6 +25,7 @@ def vqgan(
     noise: float = 0.0,
     scramble: float = 0.0,
     sampled: float = 0.0,
+    spread: float = 1.0,
     decoder_only: bool = False,
     ema: float = 0.998,
     fuse: bool = True,
@@ -62,6 +63,8 @@ def vqgan(
             decoder learns to draw from codes that do not fit each other.
         sampled: how many pictures of random codes, as a share of a batch, are drawn beside it; the
             discriminator alone judges them.
+        spread: what the deviation of each principal axis of the latents is raised to before the
+            codebook starts; below 1 fewer entries tell mean colours, and more tell shapes.
         decoder_only: leave encoder and codebook as --begin has them, which saves a third of the
             time; what was encoded before stays valid.
         ema: decay of the average of the weights, which is what is kept.
@@ -83,7 +86,8 @@ def vqgan(
         steps=steps, minutes=minutes, save_every=save_every, plain_steps=plain,
         early_share=early_share, batch=batch, lr=lr,
         adversarial=adversarial, adversarial_from=adversarial_from, noise=noise,
-        scramble=scramble, sampled=sampled, decoder_only=decoder_only, ema=ema, compile=fuse,
+        scramble=scramble, sampled=sampled, spread=spread,
+        decoder_only=decoder_only, ema=ema, compile=fuse,
     )  # fmt: skip
     scores = run.run(
         data, out, clip_folder=clip, begin=begin,

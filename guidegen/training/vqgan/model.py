@@ -55,16 +55,16 @@ class VQGAN(TamingVQGAN):
 
 
 @torch.no_grad()
-def decorrelate(models: Sequence[TamingVQGAN], z: Tensor, *, power: float = 0.5) -> Tensor:
-    """Turn latents to their principal axes, and lessen how much their deviations differ.
+def decorrelate(models: Sequence[TamingVQGAN], z: Tensor, *, power: float) -> Tensor:
+    """Turn latents to their principal axes, and scale them to a mean deviation of 1.
 
-    What is decoded stays. Without it a codebook spends its entries on the mean colours of cells,
-    which vary most, and the commitment to it then makes the encoder forget the rest.
+    What is decoded stays. A `power` below 1 lessens how much the axes differ, so that fewer of a
+    codebook's entries tell the mean colours of cells, which vary most, and more tell shapes.
 
     Args:
         models: weights in one basis, changed in place: a model, and averages of it.
         z: encoder outputs of the first, [N, C].
-        power: what each axis's deviation is raised to; then they are scaled to a mean of 1.
+        power: what each axis's deviation is raised to before that.
 
     Returns:
         What the encoder says in the new basis in place of `z`.

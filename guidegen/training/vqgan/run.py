@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 SPELLED = (
     "minutes", "plain_steps", "early_share", "batch", "lr", "adversarial", "adversarial_from",
-    "noise", "scramble", "sampled", "decoder_only", "ema",
+    "noise", "scramble", "sampled", "decoder_only", "spread", "ema",
 )  # fmt: skip
 """Settings that the command line has under the same name."""
 
