@@ -178,13 +178,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "option": ("start=smooth", "scales=4"),
             "perceptor": ("embedded/robust",),
             "size": "128",
-            "steps": 40,
-            "lr": 0.3,
+            "steps": 80,
+            "lr": 0.4,
             "cutouts": 6,
             "cutout_whole": 0.66,
             "cutout_scale": "0.55,0.9",
             "cutout_shift": 0.075,
-            "loss": ("tv=1.0", "background=0.5"),
+            "loss": ("tv=0.1", "background=0.5"),
         },
     }
 )

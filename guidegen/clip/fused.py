@@ -37,7 +37,6 @@ def quickened(visual: nn.Module, *, device: torch.device, precision: torch.dtype
         return NHWCEfficientNet(visual, precision=precision)
     if _is_resnet(visual):
         _fold_resnet(visual)
-    _fold_timm(visual)
     if precision != torch.float32:
         _cast(visual, precision)
     return visual
@@ -196,17 +195,6 @@ def _fold_resnet(visual: Any) -> None:
         down = getattr(part, "downsample", None)
         if down is not None:  # average pooling "-1", convolution "0", batch norm "1"
             down[1], down[2] = fold_batch_norm(down[1], down[2]), nn.Identity()
-
-
-def _fold_timm(visual: nn.Module) -> None:
-    """Batch norm into the convolution right before it, in timm's pairs of both, in place."""
-    from timm.layers import BatchNormAct2d, ConvNormAct
-
-    for part in visual.modules():
-        if isinstance(part, ConvNormAct) and type(part.bn) is BatchNormAct2d:
-            norm = part.bn
-            part.conv = fold_batch_norm(part.conv, norm)
-            part.bn = nn.Sequential(norm.drop, norm.act)
 
 
 def _cast(visual: nn.Module, precision: torch.dtype) -> None:
