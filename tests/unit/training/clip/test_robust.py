@@ -106,20 +106,24 @@ def test_the_clean_pictures_original_embedding_is_what_fare_measures(folder, tra
     assert next(hard.run())["fare"] > 1e-3
 
 
-@pytest.mark.slow
-def test_resumed_equals_uninterrupted(folder, train_set, tmp_path):
-    whole = trainer(folder, train_set, tmp_path / "whole")
-    list(whole.run())
-    killed = trainer(folder, train_set, tmp_path / "killed")
-    run = killed.run()
+def equals_one_that_is_resumed(whole, make):
+    """A finished training ends where one does that was killed and goes on."""
+    run = make().run()
     for _ in range(3):  # dies one step after the checkpoint of step 2
         next(run)
-    resumed = trainer(folder, train_set, tmp_path / "killed")
+    resumed = make()
     assert resumed.step == 2
     list(resumed.run())
     ours, theirs = whole.averaged_model().state_dict(), resumed.averaged_model().state_dict()
     for name, value in ours.items():
         assert torch.equal(value, theirs[name]), name
+
+
+@pytest.mark.slow
+def test_resumed_equals_uninterrupted(folder, train_set, tmp_path):
+    whole = trainer(folder, train_set, tmp_path / "whole")
+    list(whole.run())
+    equals_one_that_is_resumed(whole, lambda: trainer(folder, train_set, tmp_path / "killed"))
 
 
 @pytest.mark.slow
@@ -180,16 +184,9 @@ def test_another_network_is_trained_whole_and_goes_on_as_it_was(folder, train_se
     before = {name: value.clone() for name, value in whole.tower.named_parameters()}
     list(whole.run())
     assert all(not torch.equal(value, before[n]) for n, value in whole.tower.named_parameters())
-    killed = network_trainer(folder, train_set, tmp_path / "killed")
-    run = killed.run()
-    for _ in range(3):
-        next(run)
-    resumed = network_trainer(folder, train_set, tmp_path / "killed")
-    assert resumed.step == 2
-    list(resumed.run())
-    ours, theirs = whole.averaged_model().state_dict(), resumed.averaged_model().state_dict()
-    for name, value in ours.items():
-        assert torch.equal(value, theirs[name]), name
+    equals_one_that_is_resumed(
+        whole, lambda: network_trainer(folder, train_set, tmp_path / "killed")
+    )
 
 
 @pytest.mark.slow
