@@ -42,6 +42,8 @@ from tests.benchmarks.judging import (
 )
 from tests.benchmarks.workers import work_off
 
+_COLLAGE: dict[str, object] = {"preset": None, "generator": "collage"}
+
 # What changes against the preset.
 VARIANTS: dict[str, dict[str, object]] = {
     "preset": {},
@@ -90,12 +92,39 @@ VARIANTS: dict[str, dict[str, object]] = {
     "noise on latents": {"latent_noise": 0.01},
     "mix of 5": {"mix": 5, "starts": 10},
     "best of 8 from noise": {"option": ("start=noise",), "starts": 8},
+    "cutouts of FuseDream": {"cutout_method": "fusedream"},
+    "symmetry": {"loss": ("symmetry=1",)},
+    "evolved": {"evolve": 10},
+    "from paper, mix of 5": {"start_from": "none", "mix": 5, "starts": 10},
+    "from paper, best of 8": {"start_from": "none", "starts": 8},
+    "from paper, evolved": {"start_from": "none", "evolve": 10},
+    "from paper, coarse to fine": {"start_from": "none", "coarse_to_fine": 2},
+    "from paper, large crops first": {
+        "start_from": "none",
+        "cutout_scale": "0.7,0.95",
+        "cutout_scale_end": "0.3,0.7",
+    },
+    "from paper, plain tower": {"start_from": "none", "perceptor": ("embedded",)},
     "lines": {"generator": "lines", "option": ()},
+    "lines, plain tower": {"generator": "lines", "option": (), "perceptor": ("embedded",)},
     "siren": {"generator": "siren", "option": ()},
+    "siren, plain tower": {"generator": "siren", "option": (), "perceptor": ("embedded",)},
     "vqgan": {"preset": "paint-vqgan"},
-    "vqgan, one grid": {"preset": "paint-vqgan", "option": ("start=smooth", "scales=1")},
+    "vqgan, one grid": {"preset": "paint-vqgan", "option": ("scales=1",)},
+    "vqgan, a code for each place": {"preset": "paint-vqgan", "option": ("start=codes",)},
+    "vqgan, plain tower": {"preset": "paint-vqgan", "perceptor": ("embedded",)},
+    "vqgan, no total variation": {"preset": "paint-vqgan", "loss": ("tv=0",)},
+    "vqgan, smooth layers": {"preset": "paint-vqgan", "loss": ("smooth=0.3",)},
+    "vqgan, noise on latents": {"preset": "paint-vqgan", "latent_noise": 0.05},
+    "vqgan, best of 8": {"preset": "paint-vqgan", "starts": 8},
     "fourier": {"generator": "fourier", "option": ()},
-    "collage": {"generator": "collage", "perceptor": ("embedded",), "option": ()},
+    "collage": {**_COLLAGE},
+    "collage, one start": {**_COLLAGE, "starts": 1},
+    "collage, no steps": {**_COLLAGE, "steps": 0},
+    "collage, evolved": {**_COLLAGE, "evolve": 10},
+    "collage, text-off": {**_COLLAGE, "loss": ("text-off=0.3",)},
+    "collage, robust tower": {**_COLLAGE, "perceptor": ("embedded/robust",)},
+    "collage, both towers": {**_COLLAGE, "perceptor": ("embedded@0.5", "embedded/robust@0.5")},
     # what `guidegen PROMPT` makes, at its own size
     "bare run": {"preset": None, "size": None, "steps": None},
 }

@@ -11,9 +11,10 @@
 is reported part by part. The folder keeps a PNG of each picture, so that other scorers can read it.
 
 R-precision: how often the judge ranks the right one of all prompts of the suite first (Park et al.
-2021). CLIP score: 100 times the cosine of picture and prompt. Errors are over prompts. Memory is
-the peak of the process, with the judge in it, which computes on the CPU; on a GPU also that of the
-device. What the folder holds already is not drawn again.
+2021). CLIP score: 100 times the cosine of picture and prompt. `--hps HPS_v2.1_compressed.pt` adds
+HPS v2, of pictures that the folder holds already too. Errors are over prompts. Memory is the peak
+of the process while it draws, with the judge in it, which computes on the CPU; on a GPU also that
+of the device. What the folder holds already is not drawn again.
 """
 
 import argparse
@@ -34,6 +35,8 @@ from PIL import Image
 from guidegen.config import RunConfig, make_config
 from guidegen.engine.generate import generate
 from guidegen.errors import GuidegenError
+from guidegen.weights.store import sha256_file
+from tests.benchmarks.hps import HumanPreference, read_state
 from tests.benchmarks.judging import HERE, JUDGE, Judge, Results, mean_and_error
 from tests.benchmarks.suites import SUITES, SuiteError, as_written, read_suite
 
@@ -56,7 +59,11 @@ def main(words: list[str] | None = None) -> int:
         config = _config(settings, prompts[0], 0)
         _check_judge(args.judge, config)
         args.out.mkdir(parents=True, exist_ok=True)
+        if args.hps is not None:
+            read_state(args.hps)  # refused before anything is drawn
         rows = _draw(args, settings, prompts, count)
+        if args.hps is not None:
+            _add_hps(args.hps, args.out, rows)
     except (SuiteError, GuidegenError, OSError) as error:
         print(f"quality: {error}", file=sys.stderr)
         return 2
@@ -68,6 +75,7 @@ def main(words: list[str] | None = None) -> int:
         "generator": config.generator,
         "perceptors": list(config.perceptor),
         "judge": args.judge.replace(str(HERE), "tests/benchmarks"),
+        "hps": args.hps.name if args.hps else None,
         "ranked_among": len(prompts),
         "versions": {
             "guidegen": version("guidegen"),
@@ -78,8 +86,9 @@ def main(words: list[str] | None = None) -> int:
     found = report(about, rows)
     (args.out / "report.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     (args.out / "report.html").write_text(_page(found), encoding="utf-8")
-    for name in ("r_precision", "clip_score", "above"):
-        print(f"{name}: {told(found['whole'][name])}")
+    for name in ("r_precision", "clip_score", "above", "hps"):
+        if name in found["whole"]:
+            print(f"{name}: {told(found['whole'][name])}")
     print(f"{args.out / 'report.html'}")
     return 0
 
@@ -93,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--perceptor", action="append")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--judge", default=JUDGE, help="a CLIP that does not guide")
+    parser.add_argument("--hps", type=Path, help="published weights of HPS v2 or v2.1")
     parser.add_argument("--prompts", type=int, help="only the first ones; ranked among all")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
     parser.add_argument("--out", type=Path, required=True)
@@ -143,6 +153,20 @@ def _draw(
             row = {"prompt": prompt, "seed": seed, "name": name, **results.rows[key]}
             rows.append({**row, "best": prompts[row["best"]]})
     return rows
+
+
+def _add_hps(weights: Path, out: Path, rows: list[Row]) -> None:
+    """Give each row its score of HPS v2, read from its picture; scores are kept beside results."""
+    results = Results(out / "hps.jsonl")
+    digest = sha256_file(weights)
+    preference: HumanPreference | None = None
+    for row in rows:
+        key = f"{digest} {row['name']}"
+        if key not in results.rows:
+            preference = preference or HumanPreference(weights)
+            with Image.open(out / "pictures" / f"{row['name']}.png") as image:
+                results.add(key, {"hps": preference.score(image, row["prompt"])})
+        row |= results.rows[key]
 
 
 def _draw_one(config: RunConfig) -> tuple[Image.Image, dict[str, float]]:
@@ -197,6 +221,8 @@ def _figures(rows: list[Row]) -> dict[str, Any]:
         # the first one loads the models
         "median_seconds": statistics.median(row["seconds"] for row in rows),
     }
+    if all("hps" in row for row in rows):
+        found["hps"] = mean_and_error((row["prompt"], row["hps"]) for row in rows)
     for name in ("megabytes", "gpu_megabytes"):
         if any(name in row for row in rows):
             found[f"peak_{name}"] = max(row.get(name, 0.0) for row in rows)

@@ -1,13 +1,21 @@
 """The benchmark of quality: what it draws, judges, keeps and reports."""
 
 import json
+from functools import partial
 
+import open_clip
 import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import normalize, pad, pil_to_tensor, resize
 
+from guidegen.errors import WeightsError
 from guidegen.prompt.grammar import parse_prompt
 from tests.benchmarks import quality
+from tests.benchmarks.hps import HumanPreference
 from tests.benchmarks.suites import SuiteError, as_written, read_suite
-from tests.helpers.tiny_clip import make_tiny_clip
+from tests.helpers.tiny_clip import MODEL, make_tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +90,70 @@ def test_prompts_of_suites_mean_themselves():
     for text in ("a sign: 3", "one | two", r"a \ slash", "2^3"):
         (only,) = parse_prompt(as_written(text))
         assert (only.text, only.weight) == (text, 1.0)
+
+
+@pytest.fixture(scope="module")
+def preference_weights(tmp_path_factory):
+    """A checkpoint in the form of HPS v2's, of a tiny architecture; its path and its model."""
+    folder = tmp_path_factory.mktemp("hps")
+    (folder / "tiny-preference.json").write_text(json.dumps(MODEL))
+    open_clip.add_model_config(folder)
+    model = open_clip.CLIP(**MODEL)
+    path = folder / "HPS_v2.1_compressed.pt"
+    torch.save({"state_dict": model.state_dict()}, path)
+    return path, model.eval()
+
+
+def test_human_preference_is_the_cosine_of_the_whole_picture_padded_with_black(preference_weights):
+    path, model = preference_weights
+    image = Image.effect_noise((64, 32), 60).convert("RGB")
+    scored = HumanPreference(path, "tiny-preference").score(image, "a cup")
+    picture = pil_to_tensor(image)[None].float() / 255
+    picture = resize(picture, [16, 32], interpolation=InterpolationMode.BICUBIC)
+    picture = pad(picture, [0, 8, 0, 8])
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    with torch.no_grad():
+        of_picture = model.encode_image(normalize(picture, mean, std), normalize=True)
+        tokens = open_clip.get_tokenizer("tiny-preference")(["a cup"])
+        of_text = model.encode_text(tokens, normalize=True)
+    assert scored == pytest.approx(100 * float(of_picture @ of_text.T), abs=1e-3)
+
+
+def test_pictures_that_are_there_get_a_human_preference(drawn, preference_weights, monkeypatch):
+    folder, words = drawn
+    path, _ = preference_weights
+    monkeypatch.setattr(quality, "generate", lambda *a, **k: pytest.fail("drawn again"))
+    tiny = partial(HumanPreference, architecture="tiny-preference")
+    monkeypatch.setattr(quality, "HumanPreference", tiny)
+    assert quality.main([*words, "--hps", str(path)]) == 0
+    found = json.loads((folder / "report.json").read_text())
+    scores = [one["hps"] for one in found["pictures"]]
+    assert found["whole"]["hps"][0] == pytest.approx(sum(scores) / 2)
+    assert "HPS_v2.1_compressed.pt" in (folder / "report.html").read_text()
+    # the second time they are read
+    monkeypatch.setattr(quality, "HumanPreference", lambda *a: pytest.fail("scored again"))
+    assert quality.main([*words, "--hps", str(path)]) == 0
+    again = json.loads((folder / "report.json").read_text())
+    assert [one["hps"] for one in again["pictures"]] == scores
+
+
+@pytest.mark.parametrize("content", [None, b"no checkpoint", {"weights": {}}])
+def test_a_file_that_is_no_human_preference_is_refused_before_drawing(content, tmp_path, capsys):
+    path = tmp_path / "HPS.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    words = ["--hps", str(path), "--preset", "paint", "--out", str(tmp_path / "out")]
+    assert quality.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"can't read {path} as HPS v2" in line
+
+
+def test_another_model_is_refused_in_a_line(preference_weights, tmp_path):
+    state = {"wrong": torch.zeros(1)}
+    path = tmp_path / "HPS.pt"
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(WeightsError, match="is no tiny-preference") as caught:
+        HumanPreference(path, "tiny-preference")
+    assert "\n" not in str(caught.value)
