@@ -28,6 +28,7 @@ from guidegen.guidance.starts.predictor import PredictorNetwork
 from guidegen.interfaces import Generator, Images, Latents, Perceptor
 from guidegen.ops import rows, straight_through
 from guidegen.training.average import WarmAverage
+from guidegen.training.device import sent
 from guidegen.training.loop import SteppedTraining
 from guidegen.training.pace import Pace
 from guidegen.training.predictor.texts import Drawings, Told
@@ -140,17 +141,18 @@ class PredictorTrainer(SteppedTraining):
         config = self.config
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         chosen = torch.randint(len(self.told), (config.texts,), generator=rng)
-        texts = self.embeddings[chosen.to(self.device)].repeat_interleave(config.samples, 0)
+        here = sent(chosen, self.device)
+        texts = self.embeddings[here].repeat_interleave(config.samples, 0)
         latents = self._latents(texts, rng)
         images = self.generator.decode(latents)
-        losses = self._seen(images, texts, chosen, rng)
+        losses = self._seen(images, texts, here, rng)
         losses["prior"] = config.prior * self.generator.prior(latents).mean()
         small = F.adaptive_avg_pool2d(images, config.picture_size)
         small = small.reshape(config.texts, config.samples, -1)
         if config.samples > 1:
             losses["diversity"] = config.diversity * alike(small, config.apart)
         if self.wanted is not None:
-            wanted = self.wanted[chosen.to(self.device)].float().flatten(1) / 255
+            wanted = self.wanted[here].float().flatten(1) / 255
             away = (small - wanted[:, None]).square().mean(2)
             losses["picture"] = config.picture * (0.8 * away.amin(1) + 0.2 * away.mean(1)).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -192,7 +194,7 @@ class PredictorTrainer(SteppedTraining):
         wanted = texts.repeat_interleave(config.views, 0)
         distance = spherical_distance(features, wanted).mean()
         others = torch.randint(len(self.told), (config.among - len(chosen),), generator=rng)
-        bank = self.embeddings[torch.cat([chosen, others]).to(self.device)]
+        bank = self.embeddings[torch.cat([chosen, sent(others, self.device)])]
         logits = config.scale * features @ bank.T
         # texts that say nearly the same are no wrong answers
         logits = logits.masked_fill(wanted @ bank.T > 0.9, -torch.inf)

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torchvision.transforms.functional import normalize
 
 from guidegen.clip.perceptor import check_specs, load_perceptor
 from guidegen.errors import UnknownNameError, WeightsError
@@ -63,6 +65,25 @@ def test_a_tower_may_see_smaller_pictures_than_the_embedded_one(whole, tmp_path)
     assert small.input_size == 64
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(small.encode_image(picture), load(whole).encode_image(picture))
+
+
+def test_a_tower_may_be_another_network_than_the_embedded_one(tmp_path):
+    config = json.loads((embedded("clip") / clip.CONFIG).read_text())
+    config["model_cfg"]["vision_cfg"] |= {"timm_model_name": "test_resnet", "image_size": 64}
+    (tmp_path / clip.CONFIG).write_text(json.dumps(config))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tower = open_clip.CLIP(**config["model_cfg"]).visual.eval()
+    save_file(tower.state_dict(), tmp_path / IMAGE_TOWER)
+    other, plain = load(tmp_path), load_perceptor("embedded", device="cpu", precision="fp32")
+    assert other.input_size == 64
+    assert torch.equal(plain.encode_text(["an owl"]), other.encode_text(["an owl"]))
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    cfg = config["preprocess_cfg"]
+    with torch.no_grad():
+        wanted = tower(normalize(picture, cfg["mean"], cfg["std"]))
+    found = other.encode_image(picture)
+    assert torch.allclose(found, torch.nn.functional.normalize(wanted, dim=1), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from guidegen.backend import GeneratorInfo
 from guidegen.cutouts import CutoutSettings
 from guidegen.errors import ConfigError
 from guidegen.guidance.starts.evolution import evolve
-from guidegen.guidance.starts.mixture import Mixture, mix_best
 from guidegen.guidance.starts.search import draw
 from tests.helpers.loops import make_loop
 
@@ -54,25 +53,6 @@ def found(latents):
     return float(Basins().height(latents["z"])) < 0.5
 
 
-def by_adam(seed):
-    return found(make(seed, steps=40, lr=0.05).run()[-1].latents)
-
-
-def by_evolution(seed, **how):
-    loop = make(seed, steps=40, lr=0.05)
-    start = draw(loop.evaluator, 0, 1)
-    evolved = evolve(loop.evaluator, start, **({"generations": 15, "population": 16} | how))
-    return found(loop.run(evolved)[-1].latents)
-
-
-def by_mixture(seed):
-    mixture = Mixture(Basins(), 5)
-    loop = make(seed, mixture, steps=40, lr=0.05)
-    start = mix_best(mixture, loop.but(generator=Basins()).evaluator, 200)
-    last = loop.run(start)[-1]
-    return found(mixture.mixed(last.latents))
-
-
 @pytest.mark.slow
 def test_evolution_finds_the_planted_optimum_and_is_repeatable():
     loop = make(3)
@@ -85,19 +65,6 @@ def test_evolution_finds_the_planted_optimum_and_is_repeatable():
     assert torch.equal(
         evolve(again.evaluator, start, generations=20, population=16)["z"], evolved["z"]
     )
-
-
-@pytest.mark.slow
-def test_mixing_and_evolution_find_it_where_adam_from_one_start_does_not():
-    seeds = range(20)
-    rates = {
-        name: sum(map(way, seeds))
-        for name, way in (("adam", by_adam), ("cma", by_evolution), ("mixture", by_mixture))
-    }
-    print(rates)
-    assert rates["adam"] <= 8
-    assert rates["cma"] >= 15
-    assert rates["mixture"] >= 15
 
 
 def test_the_first_generation_is_that_of_cma_es(monkeypatch):
