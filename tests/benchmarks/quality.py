@@ -5,10 +5,15 @@
         --preset vqgan --judge ViT-L-14/dfn2b --out quality/vqgan
     python -m tests.benchmarks.quality --suite parti --suite-file PartiPrompts.tsv \
         --generator biggan/deep-256 --perceptor ViT-B-32/openai --set steps=300 --out quality/biggan
+    python -m tests.benchmarks.quality --suite hpd --suite-file benchmark \
+        --preset vqgan-clip --hps HPS_v2_compressed.pt --out quality/hpd
 
 `ours` are the prompts of this folder. DrawBench (Saharia et al. 2022) and PartiPrompts (Yu et al.
 2022) are read from a file with a head, whose column is called Prompt or Prompts; a column Category
-is reported part by part. The folder keeps a PNG of each picture, so that other scorers can read it.
+is reported part by part. `hpd` is the benchmark of HPS v2: four lists of 800 prompts, in the folder
+`benchmark` of the hub's data set zhwang/HPDv2; published are 26.39 for VQGAN+CLIP and 25.28 for
+FuseDream, means over its four styles. The folder keeps a PNG of each picture, so that other scorers
+can read it.
 
 R-precision: how often the judge ranks the right one of all prompts of the suite first (Park et al.
 2021). CLIP score: 100 times the cosine of picture and prompt. `--hps HPS_v2.1_compressed.pt` adds
@@ -96,7 +101,7 @@ def main(words: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=SUITES, default="ours")
-    parser.add_argument("--suite-file", type=Path, help=".csv or .tsv of drawbench or parti")
+    parser.add_argument("--suite-file", type=Path, help="what is read of the others")
     parser.add_argument("--preset")
     parser.add_argument("--generator")
     parser.add_argument("--perceptor", action="append")

@@ -1,11 +1,14 @@
 """Lists of prompts that pictures are judged by."""
 
 import csv
+import json
 from pathlib import Path
 
 from tests.benchmarks.judging import all_prompts
 
-SUITES = ("ours", "drawbench", "parti")
+SUITES = ("ours", "drawbench", "parti", "hpd")
+# Of the Human Preference Dataset v2 (Wu et al. 2023), a list of 800 prompts each.
+_STYLES = ("anime", "concept-art", "paintings", "photo")
 
 
 class SuiteError(Exception):
@@ -17,7 +20,8 @@ def read_suite(name: str, path: Path | None) -> dict[str, str]:
 
     Args:
         name: of `SUITES`.
-        path: .csv or .tsv with a head, of the suites that are not ours.
+        path: .csv or .tsv with a head; of hpd the folder with anime.json and its three siblings;
+            ours needs none.
 
     Raises:
         SuiteError: no file, one of another form, or fewer than three prompts.
@@ -27,7 +31,29 @@ def read_suite(name: str, path: Path | None) -> dict[str, str]:
             raise SuiteError("--suite-file: the suite ours has its own prompts")
         return dict.fromkeys(all_prompts(), "")
     if path is None:
-        raise SuiteError(f"--suite-file: name the .csv or .tsv of {name}; it does not ship")
+        raise SuiteError(f"--suite-file: name the prompts of {name}; they do not ship")
+    found = _read_styles(path) if name == "hpd" else _read_table(path)
+    if len(found) < 3:
+        raise SuiteError(f"{path} has {len(found)} prompts; a judge needs three to rank among")
+    return found
+
+
+def _read_styles(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for style in _STYLES:
+        path = folder / f"{style}.json"
+        try:
+            prompts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SuiteError(f"--suite-file: can't read {path}: {error}") from error
+        if not isinstance(prompts, list) or not all(isinstance(text, str) for text in prompts):
+            raise SuiteError(f"--suite-file: {path} is no list of prompts")
+        for text in prompts:
+            found.setdefault(" ".join(text.split()), style)
+    return found
+
+
+def _read_table(path: Path) -> dict[str, str]:
     if path.suffix.lower() not in (".csv", ".tsv"):
         raise SuiteError(f"--suite-file: {path} is neither .csv nor .tsv")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
@@ -46,8 +72,6 @@ def read_suite(name: str, path: Path | None) -> dict[str, str]:
                     found.setdefault(text, (category or "").strip())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SuiteError(f"--suite-file: can't read {path}: {error}") from error
-    if len(found) < 3:
-        raise SuiteError(f"{path} has {len(found)} prompts; a judge needs three to rank among")
     return found
 
 

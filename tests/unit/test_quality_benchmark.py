@@ -73,7 +73,7 @@ def test_a_judge_that_guides_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("drawbench", None, "it does not ship"),
+        ("drawbench", None, "they do not ship"),
         ("parti", "Text\na\nb\nc\n", "no column Prompt"),
         ("parti", "Prompt\na\na\nb\n", "has 2 prompts"),
     ],
@@ -84,6 +84,22 @@ def test_a_suite_that_can_not_be_used_is_refused_in_a_line(name, text, why, tmp_
         path.write_text(text)
     with pytest.raises(SuiteError, match=why):
         read_suite(name, path if text is not None else None)
+
+
+def test_the_benchmark_of_human_preference_has_four_styles(tmp_path):
+    for style in ("anime", "concept-art", "paintings", "photo"):
+        (tmp_path / f"{style}.json").write_text(json.dumps([f"a {style}", "a fox"]))
+    (tmp_path / "drawbench.json").write_text('["a cat"]')
+    found = read_suite("hpd", tmp_path)
+    assert found["a photo"] == "photo"
+    assert found["a fox"] == "anime"  # a prompt that repeats counts once
+    assert len(found) == 5
+    (tmp_path / "photo.json").write_text('{"prompt": 1}')
+    with pytest.raises(SuiteError, match=r"photo\.json is no list"):
+        read_suite("hpd", tmp_path)
+    (tmp_path / "photo.json").unlink()
+    with pytest.raises(SuiteError, match=r"can't read .*photo\.json"):
+        read_suite("hpd", tmp_path)
 
 
 def test_prompts_of_suites_mean_themselves():
