@@ -172,8 +172,9 @@ def _earlier(folder: Path, card: PredictorCard) -> PredictorNetwork:
         theirs, ours = getattr(found.card, what), getattr(card, what)
         if theirs != ours:
             raise ConfigError(
-                f"--begin {folder}: its {what} are not those of the training "
-                f"(generator {found.card.generator}, {theirs})"
+                f"{folder} differs from the training in its {what} "
+                f"(generator {found.card.generator}, {theirs})",
+                field="begin",
             )
     return found.network
 

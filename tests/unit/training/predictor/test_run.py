@@ -113,5 +113,6 @@ def test_a_training_begins_with_the_weights_of_another(shapes, tmp_path, wanted)
 @pytest.mark.slow
 def test_one_of_another_shape_is_no_beginning(shapes, tmp_path, wanted):
     train(shapes, tmp_path, wanted)
-    with pytest.raises(ConfigError, match="its network are not those of the training"):
+    with pytest.raises(ConfigError, match="differs from the training in its network") as caught:
         train(shapes, tmp_path / "b", replace(wanted, width=8), begin=tmp_path / "out")
+    assert caught.value.field == "begin"
