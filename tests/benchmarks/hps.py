@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torchvision.transforms.functional import pil_to_tensor
+from torch.nn import functional as F
 
 from guidegen.clip.open_clip_perceptor import CLIPPerceptor
 from guidegen.errors import WeightsError
 from guidegen.weights.open_clip_weights.quiet import import_open_clip, one_line, quiet
-from guidegen.weights.store import sha256_file
+from tests.benchmarks.judging import as_images
 
 
 class HumanPreference:
@@ -37,12 +37,9 @@ class HumanPreference:
             model.load_state_dict(state)
         except (RuntimeError, TypeError) as error:
             raise WeightsError(f"{weights} is no {architecture}: {one_line(error)}") from error
-        self._perceptor = CLIPPerceptor(
-            model,
-            open_clip.get_tokenizer(architecture),
-            name=weights.name,
-            digest=sha256_file(weights),
-        )
+        tokenizer = open_clip.get_tokenizer(architecture)
+        # nothing asks for the digest here, and hashing gigabytes takes a while
+        self._perceptor = CLIPPerceptor(model, tokenizer, name=weights.name, digest="")
 
     @torch.no_grad()
     def score(self, image: Image.Image, prompt: str) -> float:
@@ -68,13 +65,8 @@ def read_state(weights: Path) -> dict[str, torch.Tensor]:
 
 def fitted(image: Image.Image, side: int) -> torch.Tensor:
     """The whole picture [1, 3, side, side] in [0, 1], black where it is not square."""
-    picture = pil_to_tensor(image.convert("RGB"))[None].float() / 255
-    height, width = (max(1, round(of * side / max(image.size))) for of in picture.shape[-2:])
-    if picture.shape[-2:] != (height, width):
-        picture = torch.nn.functional.interpolate(
-            picture, (height, width), mode="bicubic", antialias=True
-        )
+    height, width = (max(1, round(of * side / max(image.size))) for of in image.size[::-1])
+    # as HPS v2 does, without the clamping of guidegen.ops.resize
+    picture = F.interpolate(as_images(image), (height, width), mode="bicubic", antialias=True)
     top, left = (side - height) // 2, (side - width) // 2
-    whole = torch.zeros(1, 3, side, side)
-    whole[..., top : top + height, left : left + width] = picture
-    return whole
+    return F.pad(picture, (left, side - width - left, top, side - height - top))

@@ -50,12 +50,16 @@ class Judge:
     @torch.no_grad()
     def scores(self, image: Image.Image) -> Tensor:
         """Cosines of the picture and each prompt, [number of prompts]."""
-        picture = pil_to_tensor(image.convert("RGB"))[None].float() / 255
-        return (self.perceptor.encode_image(picture) @ self.texts.T)[0]
+        return (self.perceptor.encode_image(as_images(image)) @ self.texts.T)[0]
 
     def __call__(self, image: Image.Image, number: int) -> dict[str, float]:
         """How prompt `number` stands among all: see `standing`."""
         return standing(self.scores(image), number)
+
+
+def as_images(image: Image.Image) -> Tensor:
+    """A picture as perceptors take it: [1, 3, H, W] in [0, 1]."""
+    return pil_to_tensor(image.convert("RGB"))[None].float() / 255
 
 
 def standing(scores: Tensor, number: int) -> dict[str, float]:

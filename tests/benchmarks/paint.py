@@ -42,7 +42,9 @@ from tests.benchmarks.judging import (
 )
 from tests.benchmarks.workers import work_off
 
+_PAPER: dict[str, object] = {"start_from": "none"}
 _COLLAGE: dict[str, object] = {"preset": None, "generator": "collage"}
+_LARGE_FIRST = {"cutout_scale": "0.7,0.95", "cutout_scale_end": "0.3,0.7"}
 
 # What changes against the preset.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -73,8 +75,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "plain tower": {"perceptor": ("embedded",)},
     "over a collage": {"start_from": "collage"},
     "over a collage, half the rate": {"start_from": "collage", "lr": 0.025},
-    "from paper": {"start_from": "none"},
-    "from paper, no background": {"start_from": "none", "loss": ("background=0",)},
+    "from paper": _PAPER,
+    "from paper, no background": {**_PAPER, "loss": ("background=0",)},
     "no background": {"loss": ("background=0",)},
     "background 1": {"loss": ("background=1",)},
     "background first": {"loss": ("background=1:0:0.5",)},
@@ -82,7 +84,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "predicted alone": {"steps": 0},
     "coarse to fine": {"coarse_to_fine": 2},
     "rate that rises": {"lr_warmup": 0.1},
-    "large crops first": {"cutout_scale": "0.7,0.95", "cutout_scale_end": "0.3,0.7"},
+    "large crops first": {**_LARGE_FIRST},
     "text-off": {"loss": ("text-off=0.3",)},
     "lively": {"loss": ("saturation=0.5",)},
     "open lights": {"loss": ("range=5",)},
@@ -95,16 +97,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     "cutouts of FuseDream": {"cutout_method": "fusedream"},
     "symmetry": {"loss": ("symmetry=1",)},
     "evolved": {"evolve": 10},
-    "from paper, mix of 5": {"start_from": "none", "mix": 5, "starts": 10},
-    "from paper, best of 8": {"start_from": "none", "starts": 8},
-    "from paper, evolved": {"start_from": "none", "evolve": 10},
-    "from paper, coarse to fine": {"start_from": "none", "coarse_to_fine": 2},
-    "from paper, large crops first": {
-        "start_from": "none",
-        "cutout_scale": "0.7,0.95",
-        "cutout_scale_end": "0.3,0.7",
-    },
-    "from paper, plain tower": {"start_from": "none", "perceptor": ("embedded",)},
+    "from paper, mix of 5": {**_PAPER, "mix": 5, "starts": 10},
+    "from paper, best of 8": {**_PAPER, "starts": 8},
+    "from paper, evolved": {**_PAPER, "evolve": 10},
+    "from paper, coarse to fine": {**_PAPER, "coarse_to_fine": 2},
+    "from paper, large crops first": {**_PAPER, **_LARGE_FIRST},
+    "from paper, plain tower": {**_PAPER, "perceptor": ("embedded",)},
     "lines": {"generator": "lines", "option": ()},
     "lines, plain tower": {"generator": "lines", "option": (), "perceptor": ("embedded",)},
     "siren": {"generator": "siren", "option": ()},
@@ -118,7 +116,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "vqgan, noise on latents": {"preset": "paint-vqgan", "latent_noise": 0.05},
     "vqgan, best of 8": {"preset": "paint-vqgan", "starts": 8},
     "fourier": {"generator": "fourier", "option": ()},
-    "collage": {**_COLLAGE},
+    "collage": _COLLAGE,
     "collage, one start": {**_COLLAGE, "starts": 1},
     "collage, no steps": {**_COLLAGE, "steps": 0},
     "collage, evolved": {**_COLLAGE, "evolve": 10},

@@ -19,13 +19,12 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torchvision.transforms.functional import pil_to_tensor
 
 from guidegen.clip.perceptor import load_ensemble
 from guidegen.config import make_config
 from guidegen.engine.generate import generate
 from guidegen.interfaces import Perceptor
-from tests.benchmarks.judging import JUDGE, Results
+from tests.benchmarks.judging import JUDGE, Results, as_images
 from tests.benchmarks.workers import work_off
 
 THINGS = (
@@ -145,7 +144,7 @@ def ranked(
     judge: Perceptor, image: Image.Image, first: str, second: str, sides: tuple[str, str]
 ) -> list[bool]:
     """Whether each half is nearer to its own prompt than to the other one."""
-    parts = crops(pil_to_tensor(image).float() / 255, sides)
+    parts = crops(as_images(image)[0], sides)
     table = judge.encode_image(parts) @ judge.encode_text([first, second]).T
     return [bool(table[0, 0] > table[0, 1]), bool(table[1, 1] > table[1, 0])]
 

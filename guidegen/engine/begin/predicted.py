@@ -18,7 +18,7 @@ from guidegen.errors import ConfigError
 from guidegen.guidance.starts.predictor import Predictor, PredictorCard, read_card
 from guidegen.interfaces import Encodes, Generator, Images, Latents, Preference, Target
 from guidegen.interfaces.wrapped import Wrapped
-from guidegen.ops import joined
+from guidegen.ops import joined, resize
 from guidegen.registry import load_generator
 from guidegen.weights.store import embedded
 
@@ -86,8 +86,7 @@ def on_canvas(images: Images, size: tuple[int, int]) -> Images:
     height, width = images.shape[-2:]
     factor = min(size[0] / height, size[1] / width)
     inner = (min(size[0], round(height * factor)), min(size[1], round(width * factor)))
-    if inner != (height, width):
-        images = F.interpolate(images, inner, mode="bicubic", antialias=True).clamp(0, 1)
+    images = resize(images, inner)
     rows_left, columns_left = size[0] - inner[0], size[1] - inner[1]
     around = (
         columns_left // 2, columns_left - columns_left // 2,
